@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+// Three projects by what they need: unit needs nothing, integration a real control plane, e2e the whole embedded cluster.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['operator/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench}/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/{integration,faults}/**/*.test.ts'],
+          globalSetup: ['test/integration/setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 900_000, hookTimeout: 900_000, fileParallelism: false } },
+    ],
+  },
+});
