@@ -1,0 +1,328 @@
+/** One metric of the operator: what Prometheus sees and what the reference page says. */
+export type MetricDefinition = {
+  name: string;
+  type: 'gauge' | 'counter' | 'histogram';
+  labels: readonly string[];
+  help: string;
+  /** Upper bounds of a histogram's buckets. */
+  buckets?: readonly number[];
+};
+
+const TRAINING = ['namespace', 'training'] as const;
+const POOL = ['pool'] as const;
+
+const INTERRUPTION_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
+const REQUEST_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 5, 10, 20, 30, 35];
+const DELIVERY_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+const QUEUE_SECONDS = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60];
+
+/**
+ * Every metric of the operator besides those of the process (process_* and nodejs_*). Metrics whose labels begin with namespace and
+ * training, or with pool, lose that training's or pool's series when it is deleted.
+ */
+export const METRICS = {
+  trainingInfo: {
+    name: 'vicuna_training_info',
+    type: 'gauge',
+    labels: [...TRAINING, 'pool', 'capacity'],
+    help: 'Always 1; its labels tell the GpuPool and the kind of capacity (spot, onDemand) the training runs on, empty while on none.',
+  },
+  trainingPhase: {
+    name: 'vicuna_training_phase',
+    type: 'gauge',
+    labels: [...TRAINING, 'phase'],
+    help: 'Always 1; its label is the present phase, as in status.phase.',
+  },
+  trainingGeneration: {
+    name: 'vicuna_training_generation',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Generation of the published world; it grows by one with every change of members.',
+  },
+  trainingWorldSize: {
+    name: 'vicuna_training_world_size',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Worker pods in the published world; 0 while there is none.',
+  },
+  trainingStep: {
+    name: 'vicuna_training_step',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Optimizer steps done, as rank 0 last reported.',
+  },
+  trainingTotalSteps: {
+    name: 'vicuna_training_total_steps',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Optimizer steps of the whole training.',
+  },
+  trainingEpoch: {
+    name: 'vicuna_training_epoch',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Passes over the dataset done, with the fraction of the present one.',
+  },
+  trainingLoss: {
+    name: 'vicuna_training_loss',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Training loss of the last reported step.',
+  },
+  trainingTokensPerSecond: {
+    name: 'vicuna_training_tokens_per_second',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Tokens per second of the whole world, as rank 0 last reported; 0 while it does not run.',
+  },
+  trainingCheckpointAge: {
+    name: 'vicuna_training_checkpoint_age_seconds',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Seconds since the last committed checkpoint was saved, at the time of the scrape.',
+  },
+  trainingCheckpointStep: {
+    name: 'vicuna_training_checkpoint_step',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Step of the last committed checkpoint.',
+  },
+  trainingCheckpointBytes: {
+    name: 'vicuna_training_checkpoint_bytes',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Size of the last committed checkpoint in bytes.',
+  },
+  trainingCheckpointSeconds: {
+    name: 'vicuna_training_checkpoint_seconds',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Seconds from the start of the last committed save to its commit.',
+  },
+  trainingCheckpointStall: {
+    name: 'vicuna_training_checkpoint_stall_seconds',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Seconds for which the last committed save held up training.',
+  },
+  trainingGoodput: {
+    name: 'vicuna_training_goodput',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Part of the paid time spent on steps that were kept, from 0 to 1.',
+  },
+  trainingGpuHours: {
+    name: 'vicuna_training_gpu_hours_total',
+    type: 'counter',
+    labels: TRAINING,
+    help: 'GPU hours the training has occupied, from status.totals: it goes on over restarts of the operator.',
+  },
+  trainingCost: {
+    name: 'vicuna_training_cost_dollars_total',
+    type: 'counter',
+    labels: TRAINING,
+    help: 'What the training has cost, in USD.',
+  },
+  trainingOnDemandCost: {
+    name: 'vicuna_training_on_demand_cost_dollars_total',
+    type: 'counter',
+    labels: TRAINING,
+    help: 'What the same time would have cost on demand, in USD.',
+  },
+  trainingInterruptions: {
+    name: 'vicuna_training_interruptions_total',
+    type: 'counter',
+    labels: TRAINING,
+    help: 'Interruptions of the training, from status.totals.',
+  },
+  trainingLostSteps: {
+    name: 'vicuna_training_lost_steps_total',
+    type: 'counter',
+    labels: TRAINING,
+    help: 'Steps of the training that interruptions undid and that were done again, from status.totals.',
+  },
+  interruptions: {
+    name: 'vicuna_interruptions_total',
+    type: 'counter',
+    labels: ['cause', 'notice'],
+    help: 'Interruptions that have been dealt with, by cause, and by whether they were announced (notice is true or false).',
+  },
+  interruptionLeg: {
+    name: 'vicuna_interruption_leg_seconds',
+    type: 'histogram',
+    labels: ['leg'],
+    help: 'Seconds of each leg of an interruption: notice_to_directive, notice_to_checkpoint, notice_to_replaced, replaced_to_resumed, total.',
+    buckets: INTERRUPTION_SECONDS,
+  },
+  lostSteps: {
+    name: 'vicuna_lost_steps_total',
+    type: 'counter',
+    labels: [],
+    help: 'Steps that interruptions undid and that were done again, over all trainings since the operator started.',
+  },
+  poolNodes: {
+    name: 'vicuna_pool_nodes',
+    type: 'gauge',
+    labels: POOL,
+    help: 'Ready nodes of the GpuPool.',
+  },
+  poolGpus: {
+    name: 'vicuna_pool_gpus',
+    type: 'gauge',
+    labels: [...POOL, 'state'],
+    help: 'GPUs on the ready nodes of the GpuPool; state is used or free.',
+  },
+  poolPrice: {
+    name: 'vicuna_pool_price_dollars_per_hour',
+    type: 'gauge',
+    labels: POOL,
+    help: 'Present price of one node of the GpuPool in USD an hour.',
+  },
+  poolBlocked: {
+    name: 'vicuna_pool_blocked',
+    type: 'gauge',
+    labels: POOL,
+    help: '1 while the GpuPool is passed over because it had no capacity, else 0.',
+  },
+  poolRemainingLife: {
+    name: 'vicuna_pool_remaining_life_seconds',
+    type: 'gauge',
+    labels: POOL,
+    help: 'Expected time until a node of the GpuPool is interrupted, in seconds; absent where nothing is known.',
+  },
+  poolInterruptions: {
+    name: 'vicuna_pool_interruptions_total',
+    type: 'counter',
+    labels: POOL,
+    help: 'Interruptions of nodes of the GpuPool.',
+  },
+  poolLaunches: {
+    name: 'vicuna_pool_launches_total',
+    type: 'counter',
+    labels: [...POOL, 'result'],
+    help: 'Gangs that asked the GpuPool for capacity; result is placed or noCapacity.',
+  },
+  workerRequests: {
+    name: 'vicuna_worker_requests_total',
+    type: 'counter',
+    labels: ['call', 'code'],
+    help: 'Requests of the worker protocol; call is world or report, code the HTTP status, or aborted when the worker went away.',
+  },
+  workerRequestSeconds: {
+    name: 'vicuna_worker_request_seconds',
+    type: 'histogram',
+    labels: ['call', 'code'],
+    help: 'Duration of requests of the worker protocol; those for a world wait up to 30 s for one by design.',
+    buckets: REQUEST_SECONDS,
+  },
+  worldDelivery: {
+    name: 'vicuna_world_delivery_seconds',
+    type: 'histogram',
+    labels: [],
+    help: 'Seconds from publishing a world to having it sent to a worker that was waiting for it.',
+    buckets: DELIVERY_SECONDS,
+  },
+  worldWaiters: {
+    name: 'vicuna_world_waiters',
+    type: 'gauge',
+    labels: [],
+    help: 'Workers that wait for a world at the time of the scrape.',
+  },
+  queueDepth: {
+    name: 'workqueue_depth',
+    type: 'gauge',
+    labels: ['name'],
+    help: 'Keys that wait in the work queue.',
+  },
+  queueAdds: {
+    name: 'workqueue_adds_total',
+    type: 'counter',
+    labels: ['name'],
+    help: 'Keys added to the work queue.',
+  },
+  queueRetries: {
+    name: 'workqueue_retries_total',
+    type: 'counter',
+    labels: ['name'],
+    help: 'Keys put back into the work queue after a failure.',
+  },
+  queueSeconds: {
+    name: 'workqueue_queue_duration_seconds',
+    type: 'histogram',
+    labels: ['name'],
+    help: 'Seconds a key waited in the work queue before it was taken up.',
+    buckets: QUEUE_SECONDS,
+  },
+  workSeconds: {
+    name: 'workqueue_work_duration_seconds',
+    type: 'histogram',
+    labels: ['name'],
+    help: 'Seconds that working on a key took.',
+    buckets: QUEUE_SECONDS,
+  },
+  reconciles: {
+    name: 'controller_runtime_reconcile_total',
+    type: 'counter',
+    labels: ['controller', 'result'],
+    help: 'Reconciliations by controller; result is success, error or requeue_after.',
+  },
+  reconcileErrors: {
+    name: 'controller_runtime_reconcile_errors_total',
+    type: 'counter',
+    labels: ['controller'],
+    help: 'Reconciliations that failed.',
+  },
+  reconcileSeconds: {
+    name: 'controller_runtime_reconcile_time_seconds',
+    type: 'histogram',
+    labels: ['controller'],
+    help: 'Duration of reconciliations.',
+    buckets: QUEUE_SECONDS,
+  },
+  activeWorkers: {
+    name: 'controller_runtime_active_workers',
+    type: 'gauge',
+    labels: ['controller'],
+    help: 'Reconciliations under way.',
+  },
+  leader: {
+    name: 'leader_election_master_status',
+    type: 'gauge',
+    labels: ['name'],
+    help: '1 while this copy of the operator leads, else 0.',
+  },
+  apiRequests: {
+    name: 'vicuna_api_requests_total',
+    type: 'counter',
+    labels: ['verb', 'resource', 'code'],
+    help: 'Requests to the Kubernetes API by verb, resource (plural, with /status for the subresource) and HTTP status; code is error when none came.',
+  },
+  apiRequestSeconds: {
+    name: 'vicuna_api_request_seconds',
+    type: 'histogram',
+    labels: ['verb', 'resource'],
+    help: 'Duration of requests to the Kubernetes API, watches excepted.',
+    buckets: REQUEST_SECONDS,
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
+/** The metrics as a Markdown page for docs/reference. */
+export function metricsReference(): string {
+  const definitions: MetricDefinition[] = Object.values(METRICS);
+  const rows = definitions.map(
+    ({ name, type, labels, help }) => `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
+  );
+  return [
+    '# Metrics',
+    '',
+    'What the operator serves on `/metrics`, in Prometheus text format. Series of a training or GpuPool vanish when it is deleted.',
+    'Set `honorLabels: true` in the scrape configuration, so that `namespace` stays that of the training.',
+    '',
+    '| name | type | labels | meaning |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+    "Besides these, `process_*` and `nodejs_*` describe the operator's process.",
+    '',
+  ].join('\n');
+}

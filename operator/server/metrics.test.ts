@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import { OperatorMetrics, type TrainingFigures } from './metrics.ts';
+import { METRICS, type MetricDefinition, metricsReference } from './metrics-table.ts';
+import { checkpoint, report, TRAINING } from './test-support.ts';
+
+const FIGURES: TrainingFigures = {
+  phase: 'Running',
+  pool: 'aws-spot',
+  capacity: 'spot',
+  generation: 3,
+  worldSize: 2,
+  goodput: 0.97,
+  gpuHours: 12,
+  cost: 118.4,
+  onDemandCost: 300,
+  interruptions: 2,
+  lostSteps: 0,
+};
+
+function setUp() {
+  const clock = { now: Date.parse('2026-11-23T12:01:40Z') };
+  const metrics = new OperatorMetrics({ now: () => clock.now });
+  /** The series of a metric as "labels value" lines. */
+  const series = async (name: string) => {
+    const text = await metrics.registry.metrics();
+    return text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  };
+  return { clock, metrics, series };
+}
+
+describe('metrics of a training', () => {
+  it('follow the reports of rank 0 at once', async () => {
+    const { metrics, series } = setUp();
+    metrics.reported(TRAINING, report({ step: 42, loss: 1.25, checkpoint: checkpoint(40) }));
+    metrics.reported(TRAINING, report({ rank: 1, step: 7 }));
+    const labels = '{namespace="team-a",training="vicuna-13b"}';
+    expect(await series('vicuna_training_step')).toEqual([`vicuna_training_step${labels} 42`]);
+    expect(await series('vicuna_training_loss')).toEqual([`vicuna_training_loss${labels} 1.25`]);
+    expect(await series('vicuna_training_tokens_per_second')).toEqual([`vicuna_training_tokens_per_second${labels} 1000`]);
+    expect(await series('vicuna_training_checkpoint_bytes')).toEqual([`vicuna_training_checkpoint_bytes${labels} 1000000`]);
+  });
+
+  it('show a worker that no longer runs as doing no tokens', async () => {
+    const { metrics, series } = setUp();
+    metrics.reported(TRAINING, report());
+    metrics.reported(TRAINING, report({ state: 'stopped' }));
+    expect(await series('vicuna_training_tokens_per_second')).toEqual([expect.stringMatching(/ 0$/)]);
+  });
+
+  it('age a checkpoint from scrape to scrape', async () => {
+    const { metrics, series, clock } = setUp();
+    metrics.reported(TRAINING, report({ checkpoint: checkpoint(10) }));
+    expect(await series('vicuna_training_checkpoint_age_seconds')).toEqual([expect.stringMatching(/ 100$/)]);
+    clock.now += 5_000;
+    expect(await series('vicuna_training_checkpoint_age_seconds')).toEqual([expect.stringMatching(/ 105$/)]);
+  });
+
+  it('show one phase and one pool at a time', async () => {
+    const { metrics, series } = setUp();
+    metrics.setTraining(TRAINING, FIGURES);
+    metrics.setTraining(TRAINING, { ...FIGURES, phase: 'Waiting', pool: null, capacity: null });
+    expect(await series('vicuna_training_phase')).toEqual([
+      'vicuna_training_phase{namespace="team-a",training="vicuna-13b",phase="Waiting"} 1',
+    ]);
+    expect(await series('vicuna_training_info')).toEqual([
+      'vicuna_training_info{namespace="team-a",training="vicuna-13b",pool="",capacity=""} 1',
+    ]);
+  });
+
+  it('count money as status does: on from a restart, and afresh with a new object', async () => {
+    const { metrics, series } = setUp();
+    const cost = async () => (await series('vicuna_training_cost_dollars_total'))[0]?.split(' ').at(-1);
+    metrics.setTraining(TRAINING, { ...FIGURES, cost: 100 });
+    metrics.setTraining(TRAINING, { ...FIGURES, cost: 100 });
+    expect(await cost()).toBe('100');
+    metrics.setTraining(TRAINING, { ...FIGURES, cost: 118.5 });
+    expect(await cost()).toBe('118.5');
+    metrics.setTraining(TRAINING, { ...FIGURES, cost: 0.25 });
+    expect(await cost()).toBe('0.25');
+  });
+
+  it('vanish with it, and only with it', async () => {
+    const { metrics } = setUp();
+    for (const training of [TRAINING, 'team-a/other']) {
+      metrics.setTraining(training, FIGURES);
+      metrics.reported(training, report({ checkpoint: checkpoint(10) }));
+      metrics.setTraining(training, { ...FIGURES, phase: 'Complete' });
+    }
+    metrics.forgetTraining(TRAINING);
+    const text = await metrics.registry.metrics();
+    expect(text).not.toContain('vicuna-13b');
+    expect(text.match(/training="other"/g)?.length).toBeGreaterThan(15);
+    metrics.forgetTraining(TRAINING);
+  });
+
+  it('hold no trace of trainings that came and went', async () => {
+    const { metrics } = setUp();
+    const empty = (await metrics.registry.metrics()).length;
+    for (let index = 0; index < 1_000; index++) {
+      metrics.setTraining(`team-a/run-${index}`, FIGURES);
+      metrics.reported(`team-a/run-${index}`, report({ checkpoint: checkpoint(10) }));
+      metrics.forgetTraining(`team-a/run-${index}`);
+    }
+    expect((await metrics.registry.metrics()).length).toBe(empty);
+  });
+});
+
+describe('metrics of a pool', () => {
+  const figures = {
+    nodes: 4,
+    gpusUsed: 24,
+    gpusFree: 8,
+    pricePerHour: 12.5,
+    blocked: true,
+    remainingLifeSeconds: 3_600,
+    interruptions: 7,
+    placed: 5,
+    noCapacity: 2,
+  };
+
+  it('follow its status and vanish with it', async () => {
+    const { metrics, series } = setUp();
+    metrics.setPool('aws-spot', figures);
+    expect(await series('vicuna_pool_gpus')).toEqual([
+      'vicuna_pool_gpus{pool="aws-spot",state="used"} 24',
+      'vicuna_pool_gpus{pool="aws-spot",state="free"} 8',
+    ]);
+    expect(await series('vicuna_pool_launches_total')).toContain('vicuna_pool_launches_total{pool="aws-spot",result="noCapacity"} 2');
+    metrics.setPool('aws-spot', { ...figures, remainingLifeSeconds: null });
+    expect(await series('vicuna_pool_remaining_life_seconds')).toEqual([]);
+    metrics.forgetPool('aws-spot');
+    expect(await metrics.registry.metrics()).not.toContain('aws-spot');
+  });
+});
+
+describe('metrics of interruptions', () => {
+  it('time the legs that happened', async () => {
+    const { metrics, series } = setUp();
+    metrics.interrupted({ cause: 'spot', notice: true, lostSteps: 3, legSeconds: { notice_to_directive: 0.04, total: 21 } });
+    expect(await series('vicuna_interruptions_total')).toEqual(['vicuna_interruptions_total{cause="spot",notice="true"} 1']);
+    expect(await series('vicuna_lost_steps_total')).toEqual(['vicuna_lost_steps_total 3']);
+    expect(await series('vicuna_interruption_leg_seconds_count')).toEqual([
+      'vicuna_interruption_leg_seconds_count{leg="notice_to_directive"} 1',
+      'vicuna_interruption_leg_seconds_count{leg="total"} 1',
+    ]);
+  });
+});
+
+describe('the table of metrics', () => {
+  const definitions: MetricDefinition[] = Object.values(METRICS);
+
+  it('follows the conventions of Prometheus', () => {
+    for (const { name, type, labels, help } of definitions) {
+      expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
+      expect(name.endsWith('_total'), name).toBe(type === 'counter');
+      expect(help, name).toMatch(/^\S.*\.$/);
+      expect(new Set(labels).size, name).toBe(labels.length);
+    }
+    expect(new Set(definitions.map(({ name }) => name)).size).toBe(definitions.length);
+  });
+
+  it('is the reference page', () => {
+    const lines = metricsReference().split('\n');
+    for (const { name, type, help } of definitions)
+      expect(
+        lines.filter((line) => line.startsWith(`| \`${name}\` | ${type} |`) && line.endsWith(`| ${help} |`)),
+        name,
+      ).toHaveLength(1);
+  });
+});

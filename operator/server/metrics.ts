@@ -1,0 +1,226 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Report } from '../api/protocol.ts';
+import { METRICS, type MetricDefinition } from './metrics-table.ts';
+
+type Table = typeof METRICS;
+type LabelsOf<K extends keyof Table> = Table[K]['labels'][number];
+type Instruments = {
+  [K in keyof Table]: Table[K]['type'] extends 'gauge'
+    ? Gauge<LabelsOf<K>>
+    : Table[K]['type'] extends 'counter'
+      ? Counter<LabelsOf<K>>
+      : Histogram<LabelsOf<K>>;
+};
+type Labels = Record<string, string>;
+
+/** What a training's status says, as numbers: seconds, dollars and fractions; null = not known. */
+export type TrainingFigures = {
+  phase: string;
+  pool: string | null;
+  capacity: string | null;
+  generation: number;
+  worldSize: number;
+  goodput: number | null;
+  gpuHours: number;
+  cost: number;
+  onDemandCost: number;
+  interruptions: number;
+  lostSteps: number;
+};
+
+/** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
+export type PoolFigures = {
+  nodes: number;
+  gpusUsed: number;
+  gpusFree: number;
+  pricePerHour: number | null;
+  blocked: boolean;
+  remainingLifeSeconds: number | null;
+  interruptions: number;
+  placed: number;
+  noCapacity: number;
+};
+
+export type InterruptionLeg = 'notice_to_directive' | 'notice_to_checkpoint' | 'notice_to_replaced' | 'replaced_to_resumed' | 'total';
+
+/** An interruption that has been dealt with; a leg that did not happen is left out. */
+export type InterruptionFigures = {
+  cause: string;
+  /** Whether it was announced before the node went. */
+  notice: boolean;
+  lostSteps: number;
+  legSeconds: Partial<Record<InterruptionLeg, number>>;
+};
+
+/** The operator's metrics: the table's instruments by their keys, and the updates that touch several of them at once. */
+export class OperatorMetrics {
+  readonly registry: Registry;
+  readonly instruments: Instruments;
+  readonly #now: () => number;
+  readonly #checkpointSavedAt = new Map<string, { labels: TrainingLabels; savedAt: number }>();
+  /** Series that a subject (a training or pool) has now, by metric and labels: those to remove when it or a label changes. */
+  readonly #series = new Map<string, Map<string, Series>>();
+
+  constructor({ now, registry = new Registry() }: { now: () => number; registry?: Registry }) {
+    this.#now = now;
+    this.registry = registry;
+    this.instruments = createInstruments(registry, { trainingCheckpointAge: () => this.#collectAges() });
+  }
+
+  /** Adds the metrics of the process: CPU seconds, memory, event loop lag, garbage collection. Once per process. */
+  collectProcess(): void {
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Follows a worker's report at once; progress and checkpoints are rank 0's. */
+  reported(training: string, report: Report): void {
+    if (report.rank !== 0 || report.generation === 0) return;
+    const labels = trainingLabels(training);
+    const set = (key: TrainingGauge, value: number | null) => this.#set(training, key, labels, value);
+    set('trainingStep', report.step);
+    if (report.totalSteps > 0) set('trainingTotalSteps', report.totalSteps);
+    set('trainingEpoch', report.epoch);
+    if (report.loss !== null) set('trainingLoss', report.loss);
+    set('trainingTokensPerSecond', report.state === 'running' ? (report.tokensPerSecond ?? 0) : 0);
+    const { checkpoint } = report;
+    if (checkpoint === undefined) return;
+    set('trainingCheckpointStep', checkpoint.step);
+    set('trainingCheckpointBytes', checkpoint.bytes);
+    set('trainingCheckpointSeconds', checkpoint.seconds);
+    set('trainingCheckpointStall', checkpoint.stallSeconds);
+    this.#checkpointSavedAt.set(training, { labels, savedAt: Date.parse(checkpoint.savedAt) });
+  }
+
+  /** Follows a training's status. */
+  setTraining(training: string, figures: TrainingFigures): void {
+    const labels = trainingLabels(training);
+    this.#setOnly(training, 'trainingPhase', { ...labels, phase: figures.phase });
+    this.#setOnly(training, 'trainingInfo', { ...labels, pool: figures.pool ?? '', capacity: figures.capacity ?? '' });
+    this.#set(training, 'trainingGeneration', labels, figures.generation);
+    this.#set(training, 'trainingWorldSize', labels, figures.worldSize);
+    this.#set(training, 'trainingGoodput', labels, figures.goodput);
+    if (figures.worldSize === 0) this.#set(training, 'trainingTokensPerSecond', labels, 0);
+    this.#mirror(training, 'trainingGpuHours', labels, figures.gpuHours);
+    this.#mirror(training, 'trainingCost', labels, figures.cost);
+    this.#mirror(training, 'trainingOnDemandCost', labels, figures.onDemandCost);
+    this.#mirror(training, 'trainingInterruptions', labels, figures.interruptions);
+    this.#mirror(training, 'trainingLostSteps', labels, figures.lostSteps);
+  }
+
+  /** Removes every series of a deleted training. */
+  forgetTraining(training: string): void {
+    this.#checkpointSavedAt.delete(training);
+    this.instruments.trainingCheckpointAge.remove(trainingLabels(training));
+    this.#forget(training);
+  }
+
+  /** Follows a GpuPool's status. */
+  setPool(pool: string, figures: PoolFigures): void {
+    const subject = poolSubject(pool);
+    this.#set(subject, 'poolNodes', { pool }, figures.nodes);
+    this.#set(subject, 'poolGpus', { pool, state: 'used' }, figures.gpusUsed);
+    this.#set(subject, 'poolGpus', { pool, state: 'free' }, figures.gpusFree);
+    this.#set(subject, 'poolPrice', { pool }, figures.pricePerHour);
+    this.#set(subject, 'poolBlocked', { pool }, figures.blocked ? 1 : 0);
+    this.#set(subject, 'poolRemainingLife', { pool }, figures.remainingLifeSeconds);
+    this.#mirror(subject, 'poolInterruptions', { pool }, figures.interruptions);
+    this.#mirror(subject, 'poolLaunches', { pool, result: 'placed' }, figures.placed);
+    this.#mirror(subject, 'poolLaunches', { pool, result: 'noCapacity' }, figures.noCapacity);
+  }
+
+  /** Removes every series of a deleted GpuPool. */
+  forgetPool(pool: string): void {
+    this.#forget(poolSubject(pool));
+  }
+
+  /** Counts an interruption once it has been dealt with. */
+  interrupted({ cause, notice, lostSteps, legSeconds }: InterruptionFigures): void {
+    this.instruments.interruptions.inc({ cause, notice: String(notice) });
+    this.instruments.lostSteps.inc(lostSteps);
+    for (const [leg, seconds] of Object.entries(legSeconds)) this.instruments.interruptionLeg.observe({ leg }, seconds);
+  }
+
+  #collectAges(): void {
+    const now = this.#now();
+    for (const { labels, savedAt } of this.#checkpointSavedAt.values())
+      this.instruments.trainingCheckpointAge.set(labels, Math.max(0, now - savedAt) / 1000);
+  }
+
+  #set(subject: string, key: keyof Table, labels: Labels, value: number | null): void {
+    const gauge = this.instruments[key] as unknown as Gauge;
+    if (value === null) {
+      gauge.remove(labels);
+      return;
+    }
+    gauge.set(labels, value);
+    this.#remember(subject, key, labels);
+  }
+
+  /** Sets the series to 1 and removes the subject's others of the metric: a training is in one phase at a time. */
+  #setOnly(subject: string, key: keyof Table, labels: Labels): void {
+    const id = seriesId(key, labels);
+    for (const [other, series] of this.#series.get(subject) ?? []) {
+      if (series.key !== key || other === id) continue;
+      (this.instruments[key] as unknown as Gauge).remove(series.labels);
+      this.#series.get(subject)?.delete(other);
+    }
+    this.#set(subject, key, labels, 1);
+  }
+
+  /** Makes a counter show a total that is kept in status; a total that shrank (the object was made anew) starts it again. */
+  #mirror(subject: string, key: keyof Table, labels: Labels, total: number): void {
+    const counter = this.instruments[key] as unknown as Counter;
+    const series = this.#remember(subject, key, labels);
+    if (total < series.total) {
+      counter.remove(labels);
+      series.total = 0;
+    }
+    counter.inc(labels, total - series.total);
+    series.total = total;
+  }
+
+  #remember(subject: string, key: keyof Table, labels: Labels): Series {
+    const all = this.#series.get(subject) ?? new Map<string, Series>();
+    this.#series.set(subject, all);
+    const id = seriesId(key, labels);
+    const series = all.get(id) ?? { key, labels, total: 0 };
+    all.set(id, series);
+    return series;
+  }
+
+  #forget(subject: string): void {
+    for (const { key, labels } of this.#series.get(subject)?.values() ?? []) (this.instruments[key] as unknown as Gauge).remove(labels);
+    this.#series.delete(subject);
+  }
+}
+
+type TrainingGauge = Extract<keyof Table, `training${string}`>;
+type TrainingLabels = { namespace: string; training: string };
+type Series = { key: keyof Table; labels: Labels; total: number };
+
+function trainingLabels(key: string): TrainingLabels {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), training: key.slice(slash + 1) };
+}
+
+/** Apart from every training's key, which has its slash after a namespace. */
+function poolSubject(pool: string): string {
+  return `/${pool}`;
+}
+
+function seriesId(key: string, labels: Labels): string {
+  return [key, ...Object.values(labels)].join('\u0000');
+}
+
+function createInstruments(registry: Registry, collect: Partial<Record<keyof Table, () => void>>): Instruments {
+  const create = ([key, definition]: [string, MetricDefinition]) => {
+    const { name, help, type } = definition;
+    const labelNames = [...definition.labels];
+    const registers = [registry];
+    const collector = collect[key as keyof Table];
+    if (type === 'histogram') return [key, new Histogram({ name, help, labelNames, registers, buckets: [...(definition.buckets ?? [])] })];
+    if (type === 'counter') return [key, new Counter({ name, help, labelNames, registers })];
+    return [key, new Gauge({ name, help, labelNames, registers, ...(collector === undefined ? {} : { collect: collector }) })];
+  };
+  return Object.fromEntries(Object.entries<MetricDefinition>(METRICS).map(create)) as Instruments;
+}

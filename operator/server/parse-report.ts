@@ -1,0 +1,24 @@
+import { type Report, reportSchema } from '../api/protocol.ts';
+import { ProtocolError } from './protocol-error.ts';
+
+const ISSUES_TOLD = 5;
+
+/** The report in a request's body; throws ProtocolError 400 with the fields that are wrong. */
+export function parseReport(body: Buffer): Report {
+  const text = body.toString('utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    const hint = /\b(NaN|Infinity)\b/.test(text)
+      ? 'NaN and Infinity are not JSON: report a loss that is not a number as null'
+      : 'send one JSON object';
+    throw new ProtocolError('MalformedJson', `The body is not JSON: ${hint}.`);
+  }
+  const parsed = reportSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues
+    .slice(0, ISSUES_TOLD)
+    .map(({ path, message }) => `${path.length === 0 ? 'the report' : path.join('.')}: ${message}`);
+  throw new ProtocolError('InvalidReport', `The report is not as the protocol has it: ${issues.join('; ')}.`);
+}
