@@ -35,9 +35,11 @@ async function start({ limits = {}, leading = { leads: true, url: null } }: { li
   const board = new WorldBoard({ now });
   const metrics = new OperatorMetrics({ now });
   const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, latest) => metrics.reported(key, latest) });
-  const api = { down: false };
+  const api = { down: false, reviews: 0, review: async () => {} };
   const authenticator = new Authenticator({
     review: async (candidate) => {
+      api.reviews++;
+      await api.review();
       if (api.down) throw new Error('down');
       return reviewer(candidate);
     },
@@ -143,6 +145,22 @@ describe('asking for the world', () => {
     server.board.publish(TRAINING, world(1, PODS));
     expect((await again).status).toBe(200);
     expect(await server.metrics.registry.metrics()).toContain('vicuna_worker_requests_total{call="world",code="aborted"} 4');
+  });
+
+  it('keeps nothing of a client that went away while its token was reviewed', async () => {
+    const server = await start();
+    let answer: () => void = () => {};
+    server.api.review = () => new Promise<void>((resolve) => (answer = resolve));
+    const socket = await dial(server.port);
+    socket.write(`GET ${WORLD} HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer ${token()}\r\n\r\n`);
+    await vi.waitFor(() => expect(server.api.reviews).toBe(1), { interval: 5 });
+    socket.destroy();
+    await vi.waitFor(async () => expect(await server.metrics.registry.metrics()).toContain('code="aborted"} 1'));
+    answer();
+    const published = server.get(WORLD); // shares the review, so it comes after
+    await waiters(server, 1);
+    server.board.publish(TRAINING, world(1, PODS));
+    expect((await published).status).toBe(200);
   });
 
   it('lets a pod wait a few times, not any number of times', async () => {
@@ -417,6 +435,21 @@ describe('a standby', () => {
     gone.abort();
     expect(await asked).toBe('AbortError');
     await waiters(leader, 0);
+  });
+
+  it('passes requests to the leader only, whatever host they name', async () => {
+    const other = createTcpServer();
+    let asked = 0;
+    other.on('connection', () => asked++).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    cleanups.push(() => other.close());
+    const { leader, standby } = await pair();
+    leader.board.publish(TRAINING, world(1, PODS));
+    const socket = await dial(standby.port);
+    const elsewhere = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    socket.write(`GET ${elsewhere}${WORLD} HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer ${token()}\r\n\r\n`);
+    expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 200 .*"generation":1/s);
+    expect(asked).toBe(0);
   });
 
   it('answers 503 while there is no leader', async () => {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Logger } from 'pino';
 import type { World } from '../api/protocol.ts';
-import type { Authenticator, Worker } from './authenticator.ts';
+import type { Authenticator } from './authenticator.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import { LeaderForwarder, type Leadership } from './leader-forwarder.ts';
 import type { OperatorMetrics } from './metrics.ts';
@@ -170,9 +170,15 @@ function worldHandler(
   const open = new Map<string, number>();
   const bodies = new WeakMap<World, string>(); // a gang's members are all sent the same text
   return async (request, response) => {
-    if (!leader.isLeader()) return forwarder.forward(request, response, request.originalUrl, null);
-    const { key, worker } = await identify(request, authenticator);
+    const { namespace, name } = trainingOf(request);
     const after = revisionOf(request);
+    if (!leader.isLeader()) {
+      const query = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
+      return forwarder.forward(request, response, `/v1/trainings/${namespace}/${name}/world${query}`, null);
+    }
+    const worker = await authenticator.authenticate(request.headers.authorization, namespace, name);
+    if (response.destroyed) return;
+    const key = `${namespace}/${name}`;
     const known = board.get(key);
     const waited = known === null || known.revision === after;
     const slot = `${key}/${worker.podUid}`;
@@ -222,8 +228,10 @@ function reportHandler({ inbox, authenticator, leader, now }: ServerOptions, lim
   const body = (request: Request) => readBody(request, { bytes: limits.bodyBytes, ms: limits.bodyMs });
   const rate = new RateLimiter(limits.reports);
   return async (request, response) => {
-    if (!leader.isLeader()) return forwarder.forward(request, response, request.originalUrl, await body(request));
-    const { key, worker } = await identify(request, authenticator); // before the body: a stranger's is not read
+    const { namespace, name } = trainingOf(request);
+    if (!leader.isLeader()) return forwarder.forward(request, response, `/v1/trainings/${namespace}/${name}/report`, await body(request));
+    const worker = await authenticator.authenticate(request.headers.authorization, namespace, name); // before the body: a stranger's is not read
+    const key = `${namespace}/${name}`;
     if (!rate.allows(`${key}/${worker.podUid}`, now()))
       throw new ProtocolError(
         'TooManyReports',
@@ -235,12 +243,11 @@ function reportHandler({ inbox, authenticator, leader, now }: ServerOptions, lim
   };
 }
 
-async function identify(request: Request, authenticator: Authenticator): Promise<{ key: string; worker: Worker }> {
+function trainingOf(request: Request): { namespace: string; name: string } {
   const { namespace, name } = request.params;
   if (typeof namespace !== 'string' || typeof name !== 'string' || !DNS_NAME.test(namespace) || !DNS_NAME.test(name))
     throw new ProtocolError('MalformedRequest', 'The path does not name a training: call /v1/trainings/ and the value of VICUNA_TRAINING.');
-  const worker = await authenticator.authenticate(request.headers.authorization, namespace, name);
-  return { key: `${namespace}/${name}`, worker };
+  return { namespace, name };
 }
 
 function revisionOf(request: Request): string | undefined {

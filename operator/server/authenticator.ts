@@ -84,12 +84,12 @@ export class Authenticator {
 
   async #identify(token: string): Promise<PodIdentity> {
     const now = this.#now();
-    const claims = readClaims(token);
-    if (claims.expiresAt <= now)
-      throw new ProtocolError('TokenExpired', 'The token has expired: read it again from VICUNA_TOKEN_FILE, which the kubelet renews.');
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#trusted.get(digest, now);
     if (known !== undefined) return known;
+    const claims = readClaims(token);
+    if (claims.expiresAt <= now)
+      throw new ProtocolError('TokenExpired', 'The token has expired: read it again from VICUNA_TOKEN_FILE, which the kubelet renews.');
     const refusal = this.#refused.get(digest, now);
     if (refusal !== undefined) throw refusal;
     const running = this.#inFlight.get(digest);

@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT_MS = 2_000;
 /** How often requests under way are compared with who leads now; a hung old leader would otherwise hold a worker for 40 s. */
 const LEADER_CHECK_MS = 250;
 const PASSED_ON = ['authorization', 'content-type', 'accept'];
-const PASSED_BACK = ['content-type', 'content-length', 'retry-after', 'allow'];
+const PASSED_BACK = ['content-type', 'content-length', 'retry-after', 'www-authenticate'];
 
 /** Passes workers' requests on from a standby to the leader. */
 export class LeaderForwarder {
@@ -39,12 +39,16 @@ export class LeaderForwarder {
     this.#log = log;
   }
 
-  /** Has the leader answer the request, as it comes; throws ProtocolError 503 when there is no leader or it does not answer. */
+  /**
+   * Has the leader answer the request at `path`, as it comes. The path is the caller's, made of checked parts: a request's own may name
+   * another host. Throws ProtocolError 503 when there is no leader or it does not answer.
+   */
   async forward(request: IncomingMessage, response: ServerResponse, path: string, body: Buffer | null): Promise<void> {
     if (request.headers[FORWARDED] !== undefined)
       throw noLeader('This copy of the operator does not lead, and the request was passed on to it');
     const leader = this.#leader.leaderUrl();
     if (leader === null) throw noLeader('No copy of the operator leads at present');
+    if (response.destroyed) return;
     const cancel = new AbortController();
     const gone = () => cancel.abort();
     response.once('close', gone);

@@ -9,6 +9,8 @@ const FIGURES: TrainingFigures = {
   capacity: 'spot',
   generation: 3,
   worldSize: 2,
+  progress: { step: 30, totalSteps: 100 },
+  checkpoint: { step: 20, bytes: 500, seconds: 3, savedAt: Date.parse('2026-11-23T12:00:00Z') },
   goodput: 0.97,
   gpuHours: 12,
   cost: 118.4,
@@ -53,6 +55,20 @@ describe('metrics of a training', () => {
     expect(await series('vicuna_training_checkpoint_age_seconds')).toEqual([expect.stringMatching(/ 100$/)]);
     clock.now += 5_000;
     expect(await series('vicuna_training_checkpoint_age_seconds')).toEqual([expect.stringMatching(/ 105$/)]);
+  });
+
+  it('are those of status until a worker reports, and never fall behind a report', async () => {
+    const { metrics, series } = setUp();
+    const steps = async () =>
+      [...(await series('vicuna_training_step')), ...(await series('vicuna_training_checkpoint_step'))].map((line) => line.split(' ')[1]);
+    metrics.setTraining(TRAINING, FIGURES);
+    expect(await steps()).toEqual(['30', '20']);
+    expect(await series('vicuna_training_checkpoint_age_seconds')).toEqual([expect.stringMatching(/ 100$/)]);
+    metrics.setTraining(TRAINING, { ...FIGURES, progress: { step: 31, totalSteps: 100 } });
+    expect(await steps()).toEqual(['31', '20']);
+    metrics.reported(TRAINING, report({ step: 42, checkpoint: checkpoint(40) }));
+    metrics.setTraining(TRAINING, FIGURES);
+    expect(await steps()).toEqual(['42', '40']);
   });
 
   it('show one phase and one pool at a time', async () => {

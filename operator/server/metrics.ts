@@ -20,6 +20,9 @@ export type TrainingFigures = {
   capacity: string | null;
   generation: number;
   worldSize: number;
+  progress: { step: number; totalSteps: number } | null;
+  /** The last committed one; savedAt in ms since epoch. */
+  checkpoint: { step: number; bytes: number; seconds: number; savedAt: number } | null;
   goodput: number | null;
   gpuHours: number;
   cost: number;
@@ -57,6 +60,8 @@ export class OperatorMetrics {
   readonly registry: Registry;
   readonly instruments: Instruments;
   readonly #now: () => number;
+  /** Trainings whose progress comes from their workers; a report is never older than status. */
+  readonly #reported = new Set<string>();
   readonly #checkpointSavedAt = new Map<string, { labels: TrainingLabels; savedAt: number }>();
   /** Series that a subject (a training or pool) has now, by metric and labels: those to remove when it or a label changes. */
   readonly #series = new Map<string, Map<string, Series>>();
@@ -75,6 +80,7 @@ export class OperatorMetrics {
   /** Follows a worker's report at once; progress and checkpoints are rank 0's. */
   reported(training: string, report: Report): void {
     if (report.rank !== 0 || report.generation === 0) return;
+    this.#reported.add(training);
     const labels = trainingLabels(training);
     const set = (key: TrainingGauge, value: number | null) => this.#set(training, key, labels, value);
     set('trainingStep', report.step);
@@ -99,6 +105,7 @@ export class OperatorMetrics {
     this.#set(training, 'trainingGeneration', labels, figures.generation);
     this.#set(training, 'trainingWorldSize', labels, figures.worldSize);
     this.#set(training, 'trainingGoodput', labels, figures.goodput);
+    if (!this.#reported.has(training)) this.#setProgress(training, labels, figures);
     if (figures.worldSize === 0) this.#set(training, 'trainingTokensPerSecond', labels, 0);
     this.#mirror(training, 'trainingGpuHours', labels, figures.gpuHours);
     this.#mirror(training, 'trainingCost', labels, figures.cost);
@@ -107,8 +114,19 @@ export class OperatorMetrics {
     this.#mirror(training, 'trainingLostSteps', labels, figures.lostSteps);
   }
 
+  #setProgress(training: string, labels: TrainingLabels, { progress, checkpoint }: TrainingFigures): void {
+    this.#set(training, 'trainingStep', labels, progress?.step ?? null);
+    this.#set(training, 'trainingTotalSteps', labels, progress?.totalSteps ?? null);
+    if (checkpoint === null) return;
+    this.#set(training, 'trainingCheckpointStep', labels, checkpoint.step);
+    this.#set(training, 'trainingCheckpointBytes', labels, checkpoint.bytes);
+    this.#set(training, 'trainingCheckpointSeconds', labels, checkpoint.seconds);
+    this.#checkpointSavedAt.set(training, { labels, savedAt: checkpoint.savedAt });
+  }
+
   /** Removes every series of a deleted training. */
   forgetTraining(training: string): void {
+    this.#reported.delete(training);
     this.#checkpointSavedAt.delete(training);
     this.instruments.trainingCheckpointAge.remove(trainingLabels(training));
     this.#forget(training);
