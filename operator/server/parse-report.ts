@@ -2,6 +2,8 @@ import { type Report, reportSchema } from '../api/protocol.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 const ISSUES_TOLD = 5;
+/** A sentence may quote what was sent: an unknown field's name, which can be as long as the body. */
+const LONGEST_ISSUE = 200;
 
 /** The report in a request's body; throws ProtocolError 400 with the fields that are wrong. */
 export function parseReport(body: Buffer): Report {
@@ -19,6 +21,6 @@ export function parseReport(body: Buffer): Report {
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues
     .slice(0, ISSUES_TOLD)
-    .map(({ path, message }) => `${path.length === 0 ? 'the report' : path.join('.')}: ${message}`);
+    .map(({ path, message }) => `${path.length === 0 ? 'the report' : path.join('.')}: ${message}`.slice(0, LONGEST_ISSUE));
   throw new ProtocolError('InvalidReport', `The report is not as the protocol has it: ${issues.join('; ')}.`);
 }
