@@ -60,6 +60,16 @@ describe('the inbox of reports', () => {
     expect(inbox.list(TRAINING)).toEqual([]);
   });
 
+  it('does not gather the pods of a long training', () => {
+    const { inbox, receive, state } = setUp(null);
+    for (let generation = 1; generation <= 100; generation++) {
+      state.now += 5 * 60_000;
+      receive({ generation }, `vicuna-13b-g${generation}-0`);
+      receive({ generation, rank: 1 }, PODS[1]);
+    }
+    expect(inbox.list(TRAINING).map(({ pod }) => pod)).toEqual([PODS[1], 'vicuna-13b-g98-0', 'vicuna-13b-g99-0', 'vicuna-13b-g100-0']);
+  });
+
   it('starts afresh with a new pod of an old name', () => {
     const { inbox, receive } = setUp();
     receive({ step: 50 });

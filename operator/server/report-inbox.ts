@@ -21,6 +21,9 @@ export type ReportInboxOptions = {
 type Entry = ReceivedReport & { reachedStep: number };
 type Training = { pods: Map<string, Entry>; newestCheckpoint: { generation: number; step: number } | undefined };
 
+/** A pod that has been silent for so long is gone; replacements have other names, so a long training would gather them. */
+const FORGET_AFTER_MS = 10 * 60_000;
+
 /**
  * The latest report of every pod of every training ("namespace/name").
  *
@@ -42,6 +45,7 @@ export class ReportInbox {
 
   /** Takes a worker's report, or throws ProtocolError 409 or 422 with what the worker should do. */
   receive(key: string, worker: Worker, report: Report): void {
+    const now = this.#now();
     const training: Training = this.#trainings.get(key) ?? { pods: new Map(), newestCheckpoint: undefined };
     const known = training.pods.get(worker.pod);
     // A pod's name is reused when a training is made anew: what the earlier pod of that name said says nothing of this one.
@@ -54,10 +58,11 @@ export class ReportInbox {
       pod: worker.pod,
       podUid: worker.podUid,
       report,
-      receivedAt: this.#now(),
+      receivedAt: now,
       reachedStep: countsSteps(report) ? report.step : reachedStep,
     };
     const reasons = reasonsToAct(before, entry, training);
+    if (known === undefined) forgetSilent(training.pods, now);
     training.pods.set(worker.pod, entry);
     if (reasons.includes('checkpoint')) training.newestCheckpoint = report.checkpoint;
     this.#trainings.set(key, training);
@@ -98,6 +103,10 @@ export class ReportInbox {
     if (pod === undefined) this.#trainings.delete(key);
     else this.#trainings.get(key)?.pods.delete(pod);
   }
+}
+
+function forgetSilent(pods: Map<string, Entry>, now: number): void {
+  for (const [pod, { receivedAt }] of pods) if (now - receivedAt > FORGET_AFTER_MS) pods.delete(pod);
 }
 
 function reasonsToAct(before: ReceivedReport | undefined, { report }: ReceivedReport, training: Training): ChangeReason[] {

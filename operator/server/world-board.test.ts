@@ -98,7 +98,8 @@ describe('a board of worlds', () => {
     worlds.withdraw(TRAINING);
     expect(await first).toBeNull();
     expect(worlds.get(TRAINING)).toBeNull();
-    expect(worlds.waiting).toBe(1);
+    worlds.withdraw('team-a/other');
+    expect(worlds.waiting).toBe(1); // for its first world
     worlds.release();
     expect(await other).toBeNull();
     expect(worlds.waiting).toBe(0);

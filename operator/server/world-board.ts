@@ -33,9 +33,10 @@ export class WorldBoard {
     for (const waiter of this.#waiters.get(key) ?? []) if (waiter.after !== world.revision) waiter.answer(world);
   }
 
-  /** Forgets the training's world (it was deleted or has finished) and lets its waiters go. */
+  /** Forgets the training's world (it was deleted or suspended) and lets those go who waited for its successor. */
   withdraw(key: string): void {
-    this.#worlds.delete(key);
+    // Those who wait for the first world go on waiting: a controller says at every turn that there is none.
+    if (!this.#worlds.delete(key)) return;
     for (const waiter of this.#waiters.get(key) ?? []) waiter.answer(null);
   }
 
