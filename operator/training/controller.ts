@@ -1,0 +1,259 @@
+import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import type { GpuPool } from '../api/gpu-pool.ts';
+import { FINALIZER, TRAINING, type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
+import { type KubeClient, isAlreadyExists, isConflict, isNotFound } from '../kube/client.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { Informer } from '../kube/informer.ts';
+import { POD, SECRET } from '../kube/types.ts';
+import type { WorkQueue } from '../kube/work-queue.ts';
+import type { PoolBook } from '../pools/book.ts';
+import type { ReportInbox } from '../server/report-inbox.ts';
+import type { WorldBoard } from '../server/world-board.ts';
+import type { Plan } from './draft.ts';
+import type { TrainingMetrics } from './metrics.ts';
+import { observePod } from './observe.ts';
+import { planTraining } from './plan.ts';
+import { TRAINING_LABEL, workerPod } from './pods.ts';
+import type { TrainingState } from './state.ts';
+
+export const BY_TRAINING = 'training';
+export const BY_NODE = 'node';
+
+export interface TrainingControllerOptions {
+  readonly client: KubeClient;
+  readonly trainings: Informer<VicunaTraining>;
+  readonly pods: Informer<V1Pod>;
+  readonly nodes: Informer<V1Node>;
+  readonly queue: WorkQueue;
+  readonly book: PoolBook;
+  readonly board: WorldBoard;
+  readonly inbox: ReportInbox;
+  readonly recorder: EventRecorder;
+  readonly metrics: TrainingMetrics;
+  readonly operatorUrl: string;
+  readonly log: Logger;
+  readonly clock: () => number;
+}
+
+/** Carries out plans. It keeps nothing that matters: what a plan decides is in the status before it is acted on. */
+export class TrainingController {
+  readonly #o: TrainingControllerOptions;
+  readonly #listeningSince: number;
+  readonly #unsubscribe = new Map<string, () => void>();
+  /** Trainings without a place, to be looked at again when GPUs come free. */
+  readonly #waiting = new Set<string>();
+  #wakeTimer: NodeJS.Timeout | null = null;
+
+  constructor(options: TrainingControllerOptions) {
+    this.#o = options;
+    this.#listeningSince = options.clock();
+    const { trainings, pods, nodes, queue, book } = options;
+    trainings.onChange(({ type, object, old }) => {
+      const key = keyOf(object);
+      if (type === 'updated' && old && sameSpec(object, old)) return; // our own status write
+      queue.add(key);
+    });
+    pods.onChange(({ object }) => {
+      const training = object.metadata?.labels?.[TRAINING_LABEL];
+      if (training !== undefined) queue.add(`${object.metadata?.namespace}/${training}`);
+    });
+    nodes.onChange(({ type, object, old }) => {
+      if (type === 'updated' && old && sameNode(object, old)) return;
+      for (const pod of pods.byIndex(BY_NODE, object.metadata?.name ?? '')) {
+        const training = pod.metadata?.labels?.[TRAINING_LABEL];
+        // A notice is a matter of seconds: it overtakes whatever else waits.
+        if (training !== undefined) queue.add(`${pod.metadata?.namespace}/${training}`, { priority: 10 });
+      }
+    });
+    book.onRoom(() => this.#wakeWaiting());
+  }
+
+  /** Brings one training ("namespace/name") a step towards its spec. Called by the queue, never twice at a time for one key. */
+  async reconcile(key: string): Promise<void> {
+    const o = this.#o;
+    const [namespace = '', name = ''] = key.split('/');
+    const found = o.trainings.get(namespace, name);
+    if (!found) return this.#forget(key);
+    this.#subscribe(key);
+    const training = withDefaults(found);
+    const now = o.clock();
+    const state = await this.#observe(key, training, now);
+    const plan = planTraining(state, now);
+    await this.#act(key, found, training, state, plan);
+  }
+
+  #subscribe(key: string): void {
+    if (!this.#unsubscribe.has(key)) this.#unsubscribe.set(key, this.#o.inbox.onChange(key, () => this.#o.queue.add(key)));
+  }
+
+  #forget(key: string): void {
+    const { board, inbox, metrics, book } = this.#o;
+    this.#unsubscribe.get(key)?.();
+    this.#unsubscribe.delete(key);
+    this.#waiting.delete(key);
+    board.withdraw(key);
+    inbox.forget(key);
+    metrics.forget(key);
+    book.release(key);
+  }
+
+  async #observe(key: string, training: VicunaTraining, now: number): Promise<TrainingState> {
+    const { pods, nodes, inbox, book } = this.#o;
+    const own = pods.byIndex(BY_TRAINING, key).filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === training.metadata.uid) ?? false);
+    const views = own.map((p) => observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now));
+    const byUid = new Map(views.map((v) => [v.name, v.uid]));
+    const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
+    const problem = training.status?.world ? null : await this.#missing(training);
+    return {
+      training,
+      pods: new Map(views.map((v) => [v.name, v])),
+      reports: new Map(reports.map((r) => [r.pod, r])),
+      get pools() {
+        return book.viewsFor(training, now);
+      },
+      datasetUri: training.spec.dataset.uri ?? null,
+      problem,
+      listeningSince: this.#listeningSince,
+    };
+  }
+
+  /** What the spec names and the cluster lacks, in one sentence, or null. Secrets are read by name only when nothing runs yet. */
+  async #missing(training: VicunaTraining): Promise<TrainingState['problem']> {
+    const namespace = training.metadata.namespace ?? 'default';
+    for (const { name } of training.spec.credentials ?? []) {
+      try {
+        await this.#o.client.get<V1Secret>(SECRET, namespace, name);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return { reason: 'MissingSecret', message: `spec.credentials: Secret "${name}" does not exist in namespace ${namespace}: create it, and the training starts by itself` };
+      }
+    }
+    if (training.spec.dataset.uri === undefined) {
+      const name = training.spec.dataset.name ?? '';
+      return { reason: 'MissingDataset', message: `spec.dataset: VicunaDataset "${name}" does not exist in namespace ${namespace}: create it, or give dataset.uri` };
+    }
+    return null;
+  }
+
+  /**
+   * The order makes it safe to die anywhere: directives for the world that workers already know go out first, since seconds count;
+   * then the status, with a conflict if it was not the latest; then pods, by names that the status determines; then the new world.
+   */
+  async #act(key: string, found: VicunaTraining, training: VicunaTraining, state: TrainingState, plan: Plan): Promise<void> {
+    const { client, board, trainings, queue, recorder, metrics, book, log, clock } = this.#o;
+    if (plan.world && !plan.publishAfterStatus) board.publish(key, plan.world);
+    book.reserve(key, plan.create, training, state.pods);
+    try {
+      if (plan.finalizer !== 'keep') await this.#setFinalizer(found, plan.finalizer);
+      if (!sameStatus(plan.status, found.status)) {
+        const written = await client.replaceStatus(TRAINING, { ...found, status: plan.status });
+        trainings.upsert(written);
+      }
+      for (const event of plan.events) recorder.event(found, event);
+      for (const observation of plan.observations) book.observe(observation, clock());
+      await Promise.all([
+        ...plan.create.map((pod) => this.#createPod(training, state, pod)),
+        ...plan.remove.map((removal) => this.#removePod(training, removal)),
+      ]);
+    } catch (error) {
+      book.release(key);
+      if (isConflict(error) || isNotFound(error)) {
+        log.debug({ key, error }, 'the object has changed meanwhile; looking again');
+        queue.addAfter(key, 20);
+        return;
+      }
+      throw error;
+    }
+    if (plan.world && plan.publishAfterStatus) board.publish(key, plan.world);
+    if (!plan.world && plan.status.world === undefined) board.withdraw(key);
+    if (plan.status.phase === 'Waiting') this.#waiting.add(key);
+    else this.#waiting.delete(key);
+    metrics.update(key, plan, state);
+    if (plan.deleteTraining) {
+      await client.delete(TRAINING, training.metadata.namespace, training.metadata.name ?? '', { propagationPolicy: 'Background' }).catch(ignoreNotFound);
+    }
+    if (plan.wakeAt !== null) queue.addAfter(key, Math.max(10, plan.wakeAt - clock()));
+  }
+
+  async #createPod(training: VicunaTraining, state: TrainingState, planned: Plan['create'][number]): Promise<void> {
+    const { client, pods, book, operatorUrl } = this.#o;
+    const pool: GpuPool | undefined = book.pool(planned.pool);
+    if (!pool) return;
+    const pod = workerPod({ training, ...planned, pool, datasetUri: state.datasetUri ?? '', operatorUrl });
+    try {
+      pods.upsert(await client.create(POD, pod));
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error; // made before a restart, or the cache is behind: it will come by itself
+    }
+  }
+
+  async #removePod(training: VicunaTraining, { name, uid, gracePeriodSeconds }: Plan['remove'][number]): Promise<void> {
+    const options = { uid, ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) };
+    await this.#o.client.delete(POD, training.metadata.namespace, name, options).catch(ignoreNotFound);
+  }
+
+  async #setFinalizer(training: VicunaTraining, change: 'add' | 'remove'): Promise<void> {
+    const before = training.metadata.finalizers ?? [];
+    const finalizers = change === 'add' ? [...before, FINALIZER] : before.filter((f) => f !== FINALIZER);
+    if (finalizers.length === before.length) return;
+    const patch = { metadata: { finalizers, resourceVersion: training.metadata.resourceVersion } };
+    const { namespace, name } = training.metadata;
+    const written = await this.#o.client.mergePatch(TRAINING, namespace, name ?? '', patch).catch(ignoreNotFound);
+    if (written) Object.assign(training.metadata, { resourceVersion: written.metadata.resourceVersion, finalizers });
+  }
+
+  /** GPUs came free or a pool changed. Many such events come together: one look after a short while serves them all. */
+  #wakeWaiting(): void {
+    if (this.#waiting.size === 0) return;
+    this.#wakeTimer ??= setTimeout(() => {
+      this.#wakeTimer = null;
+      for (const key of this.#waiting) this.#o.queue.add(key);
+    }, 100);
+  }
+}
+
+export function keyOf(object: { metadata: { namespace?: string; name?: string } }): string {
+  return `${object.metadata.namespace}/${object.metadata.name}`;
+}
+
+function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
+  return (
+    a.metadata.generation === b.metadata.generation &&
+    a.metadata.uid === b.metadata.uid &&
+    a.metadata.deletionTimestamp === b.metadata.deletionTimestamp &&
+    JSON.stringify(a.metadata.labels) === JSON.stringify(b.metadata.labels) &&
+    (a.metadata.finalizers?.length ?? 0) === (b.metadata.finalizers?.length ?? 0)
+  );
+}
+
+function sameStatus(a: unknown, b: unknown): boolean {
+  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b ?? {}));
+}
+
+/** Key order differs between what we write and what the API server returns. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, v]) => v !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([k, v]) => [k, sorted(v)]),
+  );
+}
+
+/** Kubelets touch their nodes all the time; only taints, readiness, capacity and deletion concern a training. */
+function sameNode(a: V1Node, b: V1Node): boolean {
+  return nodeFace(a) === nodeFace(b);
+}
+
+function nodeFace(node: V1Node): string {
+  const conditions = (node.status?.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}`);
+  return JSON.stringify([node.spec?.taints, node.spec?.unschedulable, node.metadata?.deletionTimestamp, conditions, node.status?.allocatable]);
+}
+
+function ignoreNotFound(error: unknown): undefined {
+  if (isNotFound(error)) return undefined;
+  throw error;
+}

@@ -1,0 +1,352 @@
+import { describe, expect, it } from 'vitest';
+import { checkpointAt, pool, START, World } from './testing.ts';
+
+describe('start', () => {
+  it('persists the forming world before it makes pods, and names them by generation and rank', () => {
+    const w = new World();
+    const plan = w.step();
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g1-0', 'demo-g1-1']);
+    expect(plan.status.generation).toBe(1);
+    expect(plan.status.next?.members).toEqual([
+      { rank: 0, pod: 'demo-g1-0' },
+      { rank: 1, pod: 'demo-g1-1' },
+    ]);
+    expect(plan.world).toBeNull();
+  });
+
+  it('publishes a world only when the whole gang runs', () => {
+    const w = new World();
+    w.step();
+    w.start('demo-g1-0');
+    expect(w.step().world).toBeNull();
+    w.start('demo-g1-1');
+    const plan = w.step();
+    expect(plan.world).toMatchObject({ generation: 1, directive: 'run', resume: null });
+    expect(plan.world?.members).toHaveLength(2);
+    expect(plan.publishAfterStatus).toBe(true);
+    expect(w.status.phase).toBe('Running');
+  });
+
+  it('creates a missing pod of the forming world again, and nothing twice', () => {
+    const w = new World();
+    w.step();
+    w.pods.delete('demo-g1-1');
+    expect(w.step().create.map((p) => p.name)).toEqual(['demo-g1-1']);
+    expect(w.step().create).toEqual([]);
+    expect(w.status.generation).toBe(1);
+  });
+
+  it('gives the gang up at its ready deadline, tries another pool and says so', () => {
+    const w = new World({ workers: { min: 2, max: 2, gpusPerWorker: 1, image: 'x', readyDeadline: '2m' } });
+    w.step();
+    const first = w.status.pool;
+    w.start('demo-g1-0');
+    w.now += 121_000;
+    w.step();
+    expect(w.events).toContain('NoCapacity');
+    expect(w.status.pool).not.toBe(first);
+    expect([...w.pods.values()].every((p) => p.pool !== first)).toBe(true);
+    expect(w.status.generation).toBe(2);
+  });
+
+  it('waits and says why when no pool has room', () => {
+    const w = new World({}, [pool('aws-a', { freeSlots: 0 })]);
+    const plan = w.step();
+    expect(plan.create).toEqual([]);
+    expect(w.status.phase).toBe('Waiting');
+    expect(w.condition('Placed')).toMatchObject({ status: 'False' });
+    expect(w.condition('Placed')?.message).toContain('aws-a');
+    expect(plan.wakeAt).toBeGreaterThan(w.now);
+  });
+
+  it('starts smaller, down to min, when no pool holds max', () => {
+    const w = new World({ workers: { min: 1, max: 2, gpusPerWorker: 1, image: 'x' } }, [pool('aws-a', { freeSlots: 1 })]);
+    expect(w.step().create).toHaveLength(1);
+  });
+
+  it('starts nothing while a Secret is missing', () => {
+    const w = new World();
+    w.problem = { reason: 'MissingSecret', message: 'Secret "s3" does not exist' };
+    expect(w.step().create).toEqual([]);
+    expect(w.status.phase).toBe('Pending');
+    expect(w.condition('Placed')?.reason).toBe('MissingSecret');
+  });
+});
+
+describe('an interruption with notice', () => {
+  it('asks every member to save at once, and for a replacement before the node goes', () => {
+    const w = new World().running();
+    w.notice('demo-g1-1', 60);
+    const plan = w.step();
+    expect(plan.world).toMatchObject({ generation: 1, directive: 'checkpoint' });
+    expect(plan.publishAfterStatus).toBe(false);
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g2-1']);
+    expect(w.status.phase).toBe('Interrupted');
+    expect(w.status.interruptions).toHaveLength(1);
+    expect(w.events).toContain('Interrupted');
+  });
+
+  it('trains on until the replacement is ready, stops, switches and loses nothing', () => {
+    const w = new World().running(20, 10);
+    w.notice('demo-g1-1', 60);
+    w.step();
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { step: 21, checkpoint: checkpointAt(21, w.now + 500) });
+    w.now += 600;
+    expect(w.step().world?.directive).toBe('checkpoint');
+    expect(w.status.checkpoint?.step).toBe(21);
+    w.start('demo-g2-1');
+    w.report('demo-g2-1', { generation: 0, state: 'starting', step: 0 });
+    w.now += 4_000;
+    expect(w.step().world).toMatchObject({ generation: 1, directive: 'stop' });
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'stopped', step: 30, checkpoint: checkpointAt(30, w.now + 400) });
+    w.now += 500;
+    const plan = w.step();
+    expect(plan.world).toMatchObject({ generation: 2, directive: 'run', resume: { step: 30 } });
+    expect(plan.world?.members.map((m) => m.pod)).toEqual(['demo-g1-0', 'demo-g2-1']);
+    expect(plan.remove.map((p) => p.name)).toEqual(['demo-g1-1']);
+    for (const pod of ['demo-g1-0', 'demo-g2-1']) w.report(pod, { step: 30, resumedStep: 30 });
+    w.now += 3_000;
+    w.step();
+    expect(w.status.interruptions?.[0]).toMatchObject({ lostSteps: 0, resumedStep: 30, checkpointStep: 30 });
+    expect(w.status.totals).toMatchObject({ interruptions: 1, lostSteps: 0 });
+    expect(w.events).toContain('Resumed');
+    expect(w.status.phase).toBe('Running');
+  });
+
+  it('stops in time for the last save when no replacement comes', () => {
+    const w = new World({}, [pool('aws-a', { freeSlots: 2 })]).running();
+    w.pools = [pool('aws-a', { freeSlots: 0 })];
+    w.notice('demo-g1-1', 30);
+    const plan = w.step();
+    expect(plan.world?.directive).toBe('checkpoint');
+    expect(plan.wakeAt).toBeLessThanOrEqual(w.now + 25_000);
+    w.now += 25_500;
+    expect(w.step().world?.directive).toBe('stop');
+  });
+
+  it('handles a second notice while the first is under way', () => {
+    const w = new World({}, [pool('aws-a', { freeSlots: 2 })]).running();
+    w.notice('demo-g1-1', 60);
+    w.step();
+    w.start('demo-g2-1');
+    w.notice('demo-g2-1', 60);
+    w.now += 1_000;
+    const plan = w.step();
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g3-1']);
+    expect(plan.remove.map((p) => p.name)).toEqual(['demo-g2-1']);
+    expect(w.status.interruptions).toHaveLength(2);
+  });
+
+  it('counts two nodes at once as two interruptions, and their lost steps once', () => {
+    const w = new World({}, [pool('aws-a', { freeSlots: 4 })]).running(25, 20);
+    w.lose('demo-g1-0');
+    w.lose('demo-g1-1');
+    w.step();
+    w.start('demo-g2-0', 'demo-g2-1');
+    w.step();
+    for (const pod of ['demo-g2-0', 'demo-g2-1']) w.report(pod, { step: 20, resumedStep: 20 });
+    w.step();
+    expect(w.status.totals).toMatchObject({ interruptions: 2, lostSteps: 5 });
+  });
+});
+
+describe('a node that goes without notice', () => {
+  it('keeps the survivor, replaces the lost member and resumes at the last committed step', () => {
+    const w = new World().running(25, 20);
+    w.lose('demo-g1-1');
+    const plan = w.step();
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g2-1']);
+    w.start('demo-g2-1');
+    const next = w.step();
+    expect(next.world).toMatchObject({ generation: 2, resume: { step: 20 } });
+    expect(next.world?.members.map((m) => m.pod)).toEqual(['demo-g1-0', 'demo-g2-1']);
+    expect(next.remove).toMatchObject([{ name: 'demo-g1-1', gracePeriodSeconds: 0 }]);
+  });
+
+  it('shrinks to the survivors when there is no room, and grows again when there is', () => {
+    const w = new World({ workers: { min: 1, max: 2, gpusPerWorker: 1, image: 'x' } }).running(25, 20);
+    w.pools = [pool('aws-a', { freeSlots: 0 }), pool('gcp-a', { freeSlots: 0 })];
+    w.lose('demo-g1-0');
+    w.step();
+    expect(w.status.world).toMatchObject({ generation: 2, members: [{ rank: 0, pod: 'demo-g1-1' }] });
+    w.report('demo-g1-1', { step: 20, resumedStep: 20 });
+    w.pools = [pool('aws-a', { freeSlots: 1 })];
+    w.now += 61_000;
+    const plan = w.step();
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g3-1']);
+    expect(plan.world?.directive).toBe('run');
+  });
+
+  it('takes a member that stays silent while its peer fails for lost, and charges no error', () => {
+    const w = new World().running(25, 20);
+    w.now += 8_000;
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 1, message: 'connection reset by peer' });
+    w.step();
+    expect(w.status.interruptions).toHaveLength(1);
+    expect(w.status.next?.members.map((m) => m.pod)).toEqual(['demo-g1-0', 'demo-g2-1']);
+    expect(w.status.retries ?? []).toEqual([]);
+  });
+
+  it('moves the whole gang when its pool has no room and min is not reached', () => {
+    const w = new World().running(25, 20);
+    const from = w.status.pool ?? '';
+    const to = from === 'aws-a' ? 'gcp-a' : 'aws-a';
+    w.pools = [pool(from, { freeSlots: 0 }), pool(to, { freeSlots: 2 })];
+    w.lose('demo-g1-1');
+    w.step();
+    expect(w.status.pool).toBe(to);
+    expect(w.status.next?.members.map((m) => m.pod)).toEqual(['demo-g2-0', 'demo-g2-1']);
+    expect(w.events).toContain('Moved');
+  });
+});
+
+describe("a program's own failure", () => {
+  it('is charged once everyone has had time to speak, and restarts in place after a back-off', () => {
+    const w = new World().running(25, 20);
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 2, message: 'ValueError' });
+    expect(w.step().status.next).toBeUndefined();
+    w.now += 6_100;
+    w.report('demo-g1-1', { step: 25 });
+    w.step();
+    expect(w.status.next).toMatchObject({ reason: 'error', generation: 2 });
+    expect(w.status.next?.members.map((m) => m.pod)).toEqual(['demo-g1-0', 'demo-g1-1']);
+    expect(w.status.world?.generation).toBe(1);
+    w.now += 60_000;
+    w.step();
+    expect(w.status.world?.generation).toBe(2);
+  });
+
+  it('ends the training when the budget is used up, with the program’s last words', () => {
+    const w = new World({ retry: [{ on: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 65, message: 'loss is not finite at step 25' });
+    w.now += 6_100;
+    w.report('demo-g1-1', { step: 25 });
+    w.step();
+    expect(w.status.phase).toBe('Failed');
+    expect(w.condition('Failed')).toMatchObject({ status: 'True' });
+    expect(w.condition('Failed')?.message).toContain('loss is not finite');
+  });
+
+  it('is also a resume at another step than told', () => {
+    const w = new World({ retry: [{ on: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
+    w.lose('demo-g1-1');
+    w.step();
+    w.start('demo-g2-1');
+    w.step();
+    w.report('demo-g1-0', { step: 10, resumedStep: 10 });
+    w.step();
+    expect(w.condition('Failed')?.message).toMatch(/resumed at step 10, but was told step 20/);
+  });
+});
+
+describe('suspend', () => {
+  it('saves first, frees the nodes, and resumes from there', () => {
+    const w = new World().running(25, 20);
+    w.training.spec.suspend = true;
+    expect(w.step().world?.directive).toBe('stop');
+    expect(w.pods.size).toBe(2);
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'stopped', step: 26, checkpoint: checkpointAt(26, w.now) });
+    expect(w.step().remove).toHaveLength(2);
+    w.step();
+    expect(w.condition('Suspended')?.status).toBe('True');
+    expect(w.status.phase).toBe('Suspended');
+    w.training.spec.suspend = false;
+    w.step();
+    w.start('demo-g2-0', 'demo-g2-1');
+    expect(w.step().world).toMatchObject({ generation: 2, resume: { step: 26 } });
+    expect(w.condition('Suspended')?.status).toBe('False');
+  });
+
+  it('does not wait for workers that cannot answer longer than its deadline', () => {
+    const w = new World().running(25, 20);
+    w.training.spec.suspend = true;
+    w.step();
+    w.now += 61_000;
+    expect(w.step().remove).toHaveLength(2);
+  });
+
+  it('makes nothing when the training is created suspended, as Kueue does', () => {
+    const w = new World({ suspend: true });
+    expect(w.step().create).toEqual([]);
+    expect(w.condition('Suspended')?.status).toBe('True');
+  });
+});
+
+describe('the end', () => {
+  it('is reached when rank 0 has finished; later plans change nothing', () => {
+    const w = new World().running(99, 90);
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'succeeded', step: 100, checkpoint: checkpointAt(100, w.now) });
+    w.step();
+    expect(w.status).toMatchObject({ phase: 'Complete', checkpoint: { step: 100 }, progress: { step: 100 } });
+    expect(w.condition('Complete')?.status).toBe('True');
+    const before = structuredClone(w.status);
+    w.now += 1_000;
+    w.step();
+    expect(w.status).toEqual(before);
+  });
+
+  it('removes the training after its ttl', () => {
+    const w = new World({ ttlAfterFinished: '1h' }).running(99, 90);
+    w.report('demo-g1-0', { state: 'succeeded', step: 100 });
+    w.step();
+    w.now += 3_599_000;
+    w.step();
+    expect(w.deleted).toBe(false);
+    w.now += 2_000;
+    w.step();
+    expect(w.deleted).toBe(true);
+  });
+
+  it('saves a last time at deletion when asked, then lets the object go', () => {
+    const w = new World({ checkpoint: { storage: 's3://ckpt/demo', interval: '10steps', keep: 3, finalSaveOnDelete: true } }).running(25, 20);
+    expect(w.training.metadata.finalizers).toEqual(['vicuna.run/final-save']);
+    w.training.metadata.deletionTimestamp = new Date(w.now) as never;
+    expect(w.step().world?.directive).toBe('stop');
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'stopped', step: 26, checkpoint: checkpointAt(26, w.now) });
+    expect(w.step().finalizer).toBe('remove');
+  });
+});
+
+describe('another manager', () => {
+  it('leaves a training alone that spec.managedBy gives to somebody else', () => {
+    const w = new World({ managedBy: 'kueue.x-k8s.io/multikueue' });
+    const plan = w.step();
+    expect(plan.create).toEqual([]);
+    expect(plan.world).toBeNull();
+  });
+});
+
+describe('a restarted operator', () => {
+  it('plans the same from the status alone, and publishes the same revision', () => {
+    const w = new World().running(25, 20);
+    const revision = w.step().world?.revision;
+    w.reports.clear();
+    w.listeningSince = w.now;
+    const plan = w.step();
+    expect(plan.world?.revision).toBe(revision);
+    expect(plan.create).toEqual([]);
+    expect(plan.remove).toEqual([]);
+  });
+
+  it('does not take missing reports for silence before it has listened long enough', () => {
+    const w = new World().running(25, 20);
+    w.reports.clear();
+    w.listeningSince = w.now;
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 1, message: 'x' });
+    w.step();
+    expect(w.status.interruptions ?? []).toEqual([]);
+  });
+});
+
+it('writes progress at most every 10 s, a checkpoint at once', () => {
+  const w = new World().running(20, 10);
+  const at = w.status.progress?.updatedAt;
+  w.now += 2_000;
+  w.report('demo-g1-0', { step: 22, checkpoint: checkpointAt(10, START) });
+  w.step();
+  expect(w.status.progress?.updatedAt).toBe(at);
+  w.report('demo-g1-0', { step: 23, checkpoint: checkpointAt(23, w.now) });
+  w.step();
+  expect(w.status.checkpoint?.step).toBe(23);
+  expect(w.status.progress?.step).toBe(23);
+});

@@ -1,0 +1,274 @@
+import { durationSeconds } from '../api/duration.ts';
+import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
+import { openRecords } from './interruptions.ts';
+import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
+import { checkpointIntervalFor, choosePool } from './placement.ts';
+import { workerPodName } from './pods.ts';
+
+/** Longest that a planned change-over waits for the old world's save before it goes on without it. */
+const STOP_TIMEOUT_MS = 120_000;
+/** A world is not made larger in its first minute: a restart costs more than it would gain if capacity flickers. */
+const GROW_AFTER_MS = 60_000;
+/** A new pod whose supervisor has not spoken counts as ready after this long anyway: the world is published to a container that runs. */
+const SUPERVISOR_START_MS = 15_000;
+/** The scheduler found no node for so long: there is none, unless the pool can grow. */
+const UNSCHEDULABLE_MS = 15_000;
+
+/** Drops the forming world when one of its members will not come: the healthy ones are kept for the one that follows. */
+export function repairForming(d: Draft): void {
+  const { next } = d.status;
+  if (!next) return;
+  const bad = next.members.filter((m) => {
+    const health = healthOf(d.state.pods.get(m.pod));
+    if (health === 'absent') return !isNew(d, m, next.generation);
+    return health === 'lost' || health === 'doomed' || health === 'failed';
+  });
+  if (bad.length > 0) {
+    delete d.status.next;
+    return;
+  }
+  const late = next.members.filter((m) => isLate(d, m));
+  if (late.length === 0) return;
+  const pending = d.state.pods.get(late[0]?.pod ?? '');
+  const why = pending?.startProblem ?? pending?.unschedulable ?? 'the pod did not start';
+  d.observations.push({ pool: next.pool, kind: 'noCapacity' });
+  d.event('Warning', 'NoCapacity', `${next.pool}: ${late.length} of ${next.members.length} workers did not start in time (${why}); trying elsewhere`);
+  d.avoid.add(next.pool);
+  for (const member of next.members) if (!isInWorld(d, member)) d.removePod(member.pod);
+  delete d.status.next;
+}
+
+function isNew(d: Draft, member: Member, generation: number): boolean {
+  return member.pod === workerPodName(d.state.training.metadata.name ?? '', generation, member.rank);
+}
+
+function isInWorld(d: Draft, member: Member): boolean {
+  return d.status.world?.members.some((m) => m.pod === member.pod) ?? false;
+}
+
+/** Whether a member of the forming world has used up its time to start. */
+function isLate(d: Draft, member: Member): boolean {
+  const pod = d.state.pods.get(member.pod);
+  if (pod === undefined || healthOf(pod) !== 'pending') return false;
+  const age = d.now - pod.createdAt;
+  const deadline = durationSeconds(d.spec.workers.readyDeadline) * 1000;
+  const pool = d.state.pools.find((p) => p.name === pod.pool);
+  const limit = pod.unschedulable !== null && pool?.growableSlots === 0 ? Math.min(UNSCHEDULABLE_MS, deadline) : deadline;
+  if (age >= limit) return true;
+  d.wake(pod.createdAt + limit);
+  return false;
+}
+
+/** Why a world other than the published one is wanted, or null. */
+function whyNewWorld(d: Draft): StatusNextReason | null {
+  const { world } = d.status;
+  if (!world) return 'start';
+  const healths = world.members.map((m) => healthOf(d.state.pods.get(m.pod)));
+  if (healths.some((h) => h === 'absent' || h === 'lost' || h === 'doomed')) return 'interruption';
+  if (d.silent.size > 0) return 'interruption';
+  if (d.restart !== null) return 'error';
+  if (world.members.some((m) => hasStopped(d.state, m, world.generation))) return 'restart';
+  if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0) return 'grow';
+  return null;
+}
+
+type StatusNextReason = 'start' | 'interruption' | 'error' | 'restart' | 'grow';
+
+function roomInPool(d: Draft, name: string): number {
+  const pool = d.state.pools.find((p) => p.name === name);
+  if (pool === undefined || d.avoid.has(name)) return 0;
+  return pool.freeSlots + pool.growableSlots;
+}
+
+/** Decides the next world's members and place. Survivors keep pod, caches and, where the size allows, their rank. */
+export function formNext(d: Draft): void {
+  const { status, spec, now } = d;
+  if (status.next) return;
+  const reason = whyNewWorld(d);
+  if (reason === null) return;
+  const survivors = survivorsOf(d);
+  const { min, max } = spec.workers;
+  const pool = status.pool;
+  const refill = pool === undefined ? 0 : Math.min(max - survivors.length, roomInPool(d, pool));
+  if (reason === 'grow' && refill <= 0) return;
+  if (pool !== undefined && survivors.length > 0 && survivors.length + refill >= min) {
+    setNext(d, pool, status.capacity ?? 'spot', survivors, survivors.length + refill, reason);
+    return;
+  }
+  const choice = choosePool(d, { min, max });
+  if (choice.pool === null) {
+    d.condition('Placed', 'False', choice.reason, choice.message);
+    if (choice.retryAt !== null) d.wake(choice.retryAt);
+    else d.wake(now + 30_000);
+    return;
+  }
+  if (status.pool !== undefined && status.pool !== choice.pool.name) {
+    d.event('Normal', 'Moved', `${status.pool} → ${choice.pool.name}: ${choice.message}`);
+  }
+  const stay = choice.pool.name === pool ? survivors : [];
+  setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
+  d.condition('Placed', 'True', 'Placed', choice.message);
+}
+
+/** Healthy pods of the current pool, members of the published world first, by rank. */
+function survivorsOf(d: Draft): Member[] {
+  const { world, pool } = d.status;
+  const inWorld = new Map((world?.members ?? []).map((m) => [m.pod, m.rank]));
+  return [...d.state.pods.values()]
+    .filter((p) => p.pool === pool && !d.remove.has(p.name) && !d.silent.has(p.name))
+    .filter((p) => {
+      const health = healthOf(p);
+      return health === 'ready' || health === 'pending';
+    })
+    .map((p) => ({ pod: p.name, rank: inWorld.get(p.name) ?? p.rank, inWorld: inWorld.has(p.name) }))
+    .sort((a, b) => Number(b.inWorld) - Number(a.inWorld) || a.rank - b.rank || (a.pod < b.pod ? -1 : 1))
+    .slice(0, d.spec.workers.max)
+    .map(({ pod, rank }) => ({ pod, rank }));
+}
+
+function setNext(d: Draft, pool: string, capacity: 'spot' | 'onDemand', survivors: Member[], size: number, reason: StatusNextReason): void {
+  const generation = (d.status.generation ?? 0) + 1;
+  const run = d.state.training.metadata.name ?? '';
+  const byRank = assignRanks(survivors, size);
+  const members = Array.from({ length: size }, (_, rank) => ({ rank, pod: byRank.get(rank) ?? workerPodName(run, generation, rank) }));
+  d.status.generation = generation;
+  d.status.pool = pool;
+  d.status.capacity = capacity;
+  d.status.next = {
+    generation,
+    pool,
+    capacity,
+    members,
+    since: isoTime(d.now),
+    reason,
+    ...(d.restart?.notBefore ? { notBefore: isoTime(d.restart.notBefore) } : {}),
+  };
+}
+
+/** Survivors keep their rank where it still exists and is not taken; the others get the lowest free ones. */
+export function assignRanks(survivors: readonly Member[], size: number): Map<number, string> {
+  const byRank = new Map<number, string>();
+  const homeless: string[] = [];
+  for (const { rank, pod } of survivors.slice(0, size)) {
+    if (rank < size && !byRank.has(rank)) byRank.set(rank, pod);
+    else homeless.push(pod);
+  }
+  for (let rank = 0; homeless.length > 0 && rank < size; rank++) {
+    const pod = byRank.has(rank) ? undefined : homeless.shift();
+    if (pod !== undefined) byRank.set(rank, pod);
+  }
+  return byRank;
+}
+
+/** Creates what the forming world lacks. Names are deterministic, so doing it twice changes nothing. */
+export function createMissing(d: Draft): void {
+  const { next } = d.status;
+  if (!next) return;
+  for (const member of next.members) {
+    if (d.state.pods.has(member.pod)) continue;
+    d.create.push({ name: member.pod, generation: next.generation, rank: member.rank, pool: next.pool });
+  }
+}
+
+/** Tells the published world what to do, and puts the forming one in its place when that costs no work. */
+export function switchWorlds(d: Draft): void {
+  const { world, next, status } = { world: d.status.world, next: d.status.next, status: d.status };
+  const nextReady = next !== undefined && isReady(d, next.members, world !== undefined && isTraining(d, world));
+  if (!world || !isTraining(d, world)) {
+    if (next && nextReady) promote(d);
+    return;
+  }
+  const doom = earliestDoom(d, world);
+  if (world.stopBy === undefined) {
+    const lastCall = doom === null ? null : doom - saveMargin(d);
+    const planned = next !== undefined && nextReady;
+    if (planned || (lastCall !== null && d.now >= lastCall)) world.stopBy = isoTime(doom ?? d.now + STOP_TIMEOUT_MS);
+    else if (lastCall !== null) d.wake(lastCall);
+  }
+  if (world.stopBy !== undefined) {
+    d.directive = { directive: 'stop', deadline: Date.parse(world.stopBy) };
+    d.wake(Date.parse(world.stopBy));
+    return;
+  }
+  if (doom !== null) d.directive = { directive: 'checkpoint', deadline: doom };
+  status.world = world;
+}
+
+/** Whether the published world's processes are at work: all its members there, none ended, and a stop, if asked, not yet done. */
+export function isTraining(d: Draft, world: StatusWorld): boolean {
+  if (d.restart !== null || d.silent.size > 0) return false;
+  const alive = world.members.filter((m) => {
+    const health = healthOf(d.state.pods.get(m.pod));
+    return health === 'ready' || health === 'doomed';
+  });
+  if (alive.length < world.members.length) return false;
+  if (alive.every((m) => hasEnded(d, m, world.generation))) return false;
+  const stopBy = milliseconds(world.stopBy);
+  return stopBy === undefined || d.now < stopBy;
+}
+
+function hasEnded(d: Draft, member: Member, generation: number): boolean {
+  const state = reportOf(d.state, member, generation)?.report.state;
+  if (state === 'failed') return true;
+  return hasStopped(d.state, member, generation) || (state === 'terminating' && d.state.pods.get(member.pod)?.phase !== 'Running');
+}
+
+function earliestDoom(d: Draft, world: StatusWorld): number | null {
+  let earliest: number | null = null;
+  for (const member of world.members) {
+    const deadline = d.state.pods.get(member.pod)?.interruption?.deadline ?? null;
+    if (deadline !== null && healthOf(d.state.pods.get(member.pod)) === 'doomed') earliest = Math.min(earliest ?? deadline, deadline);
+  }
+  return earliest;
+}
+
+/** Time to leave for the last save: three times what the last one took and the way there and back, between 5 s and 60 s. */
+export function saveMargin(d: Draft): number {
+  const seconds = d.status.checkpoint?.seconds ?? 5;
+  return Math.min(60_000, Math.max(5_000, 3_000 * seconds + 2_000));
+}
+
+/** All members run; where a world must be stopped for it, their supervisors have also spoken, so the gap is as short as can be. */
+function isReady(d: Draft, members: readonly Member[], makeBeforeBreak: boolean): boolean {
+  const notBefore = milliseconds(d.status.next?.notBefore);
+  if (notBefore !== undefined && d.now < notBefore) {
+    d.wake(notBefore);
+    return false;
+  }
+  return members.every((m) => {
+    const pod = d.state.pods.get(m.pod);
+    if (pod === undefined || healthOf(pod) !== 'ready') return false;
+    if (!makeBeforeBreak || d.state.reports.has(m.pod)) return true;
+    const speaksBy = pod.createdAt + SUPERVISOR_START_MS;
+    if (d.now >= speaksBy) return true;
+    d.wake(speaksBy);
+    return false;
+  });
+}
+
+/** The forming world becomes the published one; it resumes from the last committed checkpoint, and workers outside it go. */
+function promote(d: Draft): void {
+  const { world, next, checkpoint } = d.status;
+  if (!next) return;
+  const stoppedStep = Math.max(0, d.status.progress?.step ?? 0, ...(world?.members ?? []).map((m) => reportOf(d.state, m, world?.generation ?? 0)?.report.step ?? 0));
+  d.status.world = {
+    generation: next.generation,
+    pool: next.pool,
+    capacity: next.capacity,
+    members: next.members,
+    startedAt: isoTime(d.now),
+    stoppedStep,
+    checkpointInterval: checkpointIntervalFor(d),
+    ...(checkpoint ? { resume: { step: checkpoint.step, uri: checkpoint.uri } } : {}),
+  };
+  for (const record of openRecords(d)) record.replacedAt ??= isoTime(d.now);
+  if (next.reason === 'start' || next.pool !== world?.pool) d.observations.push({ pool: next.pool, kind: 'launched' });
+  delete d.status.next;
+  d.promoted = true;
+}
+
+/** Removes pods that belong to neither world. */
+export function removeStrays(d: Draft): void {
+  const wanted = new Set([...(d.status.world?.members ?? []), ...(d.status.next?.members ?? [])].map((m) => m.pod));
+  for (const pod of d.state.pods.values()) if (!wanted.has(pod.name)) d.removePod(pod.name);
+}
