@@ -176,6 +176,10 @@ describe('asking for the world', () => {
     expect(await refusal(server.get(WORLD))).toMatchObject({ status: 429, code: 'TooManyPolls', retryAfter: '1' });
     server.board.publish(TRAINING, world(1, PODS));
     expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200]);
+    const again = [server.get(`${WORLD}?after=1-run`), server.get(`${WORLD}?after=1-run`)];
+    await waiters(server, 2);
+    server.board.publish(TRAINING, world(2, PODS));
+    expect((await Promise.all(again)).map(({ status }) => status)).toEqual([200, 200]);
   });
 
   it('wakes a thousand waiting pods within 200 ms', async () => {
@@ -260,6 +264,13 @@ describe('reporting', () => {
     const socket = await dial(port);
     socket.write(`POST ${REPORT} HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer ${token()}\r\ntransfer-encoding: chunked\r\n\r\n`);
     socket.write(`7d0\r\n${'x'.repeat(2_000)}\r\n`); // and no end
+    expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 413 .*"BodyTooLarge"/s);
+  });
+
+  it('refuses a body that is announced as too large before it comes', async () => {
+    const { port } = await start();
+    const socket = await dial(port);
+    socket.write(`POST ${REPORT} HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer ${token()}\r\ncontent-length: 1000000\r\n\r\n`);
     expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 413 .*"BodyTooLarge"/s);
   });
 

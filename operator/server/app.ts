@@ -191,13 +191,11 @@ function worldHandler(
       );
     open.set(slot, polls + 1);
     const gone = new AbortController();
-    const abort = () => gone.abort();
-    response.once('close', abort);
+    response.once('close', () => gone.abort());
     let world: World | null;
     try {
       world = await board.wait(key, after, { timeoutMs: state.closing ? 0 : limits.pollMs, signal: gone.signal });
     } finally {
-      response.off('close', abort);
       const left = (open.get(slot) ?? 1) - 1;
       if (left > 0) open.set(slot, left);
       else open.delete(slot);

@@ -102,6 +102,7 @@ describe('metrics of a training', () => {
       metrics.reported(training, report({ checkpoint: checkpoint(10) }));
       metrics.setTraining(training, { ...FIGURES, phase: 'Complete' });
     }
+    await metrics.registry.metrics(); // ages are series only once they have been scraped
     metrics.forgetTraining(TRAINING);
     const text = await metrics.registry.metrics();
     expect(text).not.toContain('vicuna-13b');

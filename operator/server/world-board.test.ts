@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { TRAINING, world } from './test-support.ts';
 import { WorldBoard } from './world-board.ts';
@@ -74,6 +75,21 @@ describe('a board of worlds', () => {
       await vi.advanceTimersByTimeAsync(1);
       expect(await waiting).toBeNull();
       expect(worlds.waiting).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('keeps nothing of a waiter that has been answered', async () => {
+    vi.useFakeTimers();
+    try {
+      const worlds = board();
+      const { signal } = new AbortController();
+      const waiting = worlds.wait(TRAINING, undefined, { ...patient, signal });
+      expect([vi.getTimerCount(), getEventListeners(signal, 'abort').length]).toEqual([1, 1]);
+      worlds.publish(TRAINING, world(1, PODS));
+      await waiting;
+      expect([vi.getTimerCount(), getEventListeners(signal, 'abort').length]).toEqual([0, 0]);
     } finally {
       vi.useRealTimers();
     }
