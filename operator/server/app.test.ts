@@ -3,12 +3,13 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { pino } from 'pino';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Report } from '../api/protocol.ts';
-import { createServer, type Delivery, type ListenOptions, type ServerLimits } from './app.ts';
+import { createServer, type ListenOptions } from './app.ts';
 import { Authenticator, type Worker } from './authenticator.ts';
 import { FORWARDED } from './leader-forwarder.ts';
 import { OperatorMetrics } from './metrics.ts';
 import { ReportInbox } from './report-inbox.ts';
 import { checkpoint, forged, report, reviewer, STORAGE, TRAINING, token, world } from './test-support.ts';
+import type { Delivery, ServerLimits } from './worker-calls.ts';
 import { WorldBoard } from './world-board.ts';
 
 const POD = 'vicuna-13b-g1-0';
