@@ -31,7 +31,9 @@ const spec = z
     price: z
       .strictObject({
         onDemand: dollars('onDemand price of one node in US dollars per hour.'),
-        spot: dollars('spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot.').optional(),
+        spot: dollars(
+          'spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot.',
+        ).optional(),
       })
       .describe('price of one node per hour.'),
     nodeSelector: z
@@ -49,14 +51,19 @@ const spec = z
           key: z.string().max(317).optional().describe('key of the taint; empty matches every key.'),
           operator: z.enum(['Exists', 'Equal']).optional().describe('operator that compares the value. Default: Equal.'),
           value: z.string().max(63).optional().describe('value of the taint.'),
-          effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional().describe('effect of the taint; empty matches every effect.'),
+          effect: z
+            .enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute'])
+            .optional()
+            .describe('effect of the taint; empty matches every effect.'),
           tolerationSeconds: z.int().min(0).optional().describe('tolerationSeconds for NoExecute, in seconds. Default: for ever.'),
         }),
       )
       .max(16)
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
-      .describe("tolerations that worker pods need for the pool's own taints. The taint of its GPU resource is tolerated without being named."),
+      .describe(
+        "tolerations that worker pods need for the pool's own taints. The taint of its GPU resource is tolerated without being named.",
+      ),
     maxNodes: z
       .int()
       .min(0)

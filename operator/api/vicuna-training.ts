@@ -1,7 +1,18 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { API_VERSION, conditionsSchema, DNS_LABEL, DNS_SUBDOMAIN, dollars, GROUP, immutable, type ObjectMeta, time, VERSION } from './meta.ts';
+import {
+  API_VERSION,
+  conditionsSchema,
+  DNS_LABEL,
+  DNS_SUBDOMAIN,
+  dollars,
+  GROUP,
+  immutable,
+  type ObjectMeta,
+  time,
+  VERSION,
+} from './meta.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
@@ -17,7 +28,10 @@ const duration = (description: string) => z.string().max(32).regex(new RegExp(DU
 
 const model = z
   .strictObject({
-    base: uri(SOURCE_URI, 'base model to start from: a Hugging Face model directory under s3://, gs://, hf://, pvc:// or file://. Immutable.'),
+    base: uri(
+      SOURCE_URI,
+      'base model to start from: a Hugging Face model directory under s3://, gs://, hf://, pvc:// or file://. Immutable.',
+    ),
     tokenizer: uri(SOURCE_URI, 'tokenizer directory. Default: the one of base. Immutable.').optional(),
   })
   .describe('model to fine-tune. Immutable.')
@@ -54,7 +68,12 @@ const recipeFields = {
   precision: z.enum(['bf16', 'fp32']).optional().describe('precision of the computation. Weights of the optimizer are always fp32.'),
   activationCheckpointing: z.boolean().optional().describe('activationCheckpointing: recompute activations to save memory.'),
   attention: z.enum(['sdpa', 'flash', 'eager']).optional().describe('attention implementation.'),
-  maxSteps: z.int().min(1).max(1_000_000_000).optional().describe('maxSteps after which training ends, if the epochs do not end it before.'),
+  maxSteps: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe('maxSteps after which training ends, if the epochs do not end it before.'),
 };
 
 const recipe = z
@@ -71,8 +90,18 @@ const recipe = z
 
 const workers = z
   .strictObject({
-    gpusPerWorker: z.int().min(0).max(64).default(1).describe('gpusPerWorker that each worker pod takes; 0 trains on CPUs. Default: 1. Immutable.'),
-    min: z.int().min(1).max(1_024).default(1).describe('min workers with which training goes on when there is no room for more. Default: 1.'),
+    gpusPerWorker: z
+      .int()
+      .min(0)
+      .max(64)
+      .default(1)
+      .describe('gpusPerWorker that each worker pod takes; 0 trains on CPUs. Default: 1. Immutable.'),
+    min: z
+      .int()
+      .min(1)
+      .max(1_024)
+      .default(1)
+      .describe('min workers with which training goes on when there is no room for more. Default: 1.'),
     max: z.int().min(1).max(1_024).optional().describe('max workers that are wanted. Default: min, which makes the size fixed.'),
     image: z.string().min(1).max(512).optional().describe('image of the worker. Default: the release’s trainer image.'),
     command: z
@@ -82,9 +111,15 @@ const workers = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe('command to run instead of the built-in recipe: any program that torchrun could start.'),
-    cpu: z.union([z.string().max(16).regex(QUANTITY), z.int().min(0)]).optional().describe('cpu that each worker asks for, in cores.').meta({ 'x-kubernetes-int-or-string': true }),
+    cpu: z
+      .union([z.string().max(16).regex(QUANTITY), z.int().min(0)])
+      .optional()
+      .describe('cpu that each worker asks for, in cores.')
+      .meta({ 'x-kubernetes-int-or-string': true }),
     memory: z.string().max(16).regex(QUANTITY).optional().describe('memory that each worker asks for, such as 64Gi.'),
-    readyDeadline: duration('readyDeadline: when not all workers run by then, the gang is given up and another pool is tried. Default: 10m.').default('10m'),
+    readyDeadline: duration(
+      'readyDeadline: when not all workers run by then, the gang is given up and another pool is tried. Default: 10m.',
+    ).default('10m'),
     template: z
       .record(z.string(), z.unknown())
       .optional()
@@ -96,10 +131,14 @@ const workers = z
     'x-kubernetes-validations': [
       {
         rule: '!has(self.max) || self.min <= self.max',
-        messageExpression: '"min (" + string(self.min) + ") is larger than max (" + string(self.max) + "): give max at least " + string(self.min) + ", or leave max out for a fixed size"',
+        messageExpression:
+          '"min (" + string(self.min) + ") is larger than max (" + string(self.max) + "): give max at least " + string(self.min) + ", or leave max out for a fixed size"',
         message: 'min is larger than max: give a larger max, or leave max out for a fixed size',
       },
-      { rule: 'self.gpusPerWorker == oldSelf.gpusPerWorker', message: 'spec.workers.gpusPerWorker cannot be changed: create a new object instead' },
+      {
+        rule: 'self.gpusPerWorker == oldSelf.gpusPerWorker',
+        message: 'spec.workers.gpusPerWorker cannot be changed: create a new object instead',
+      },
     ],
   });
 
@@ -107,7 +146,10 @@ const placement = z
   .strictObject({
     pools: z
       .strictObject({
-        matchLabels: z.record(z.string().max(317), z.string().max(63)).describe('matchLabels that a GpuPool must carry.').meta({ maxProperties: 16 }),
+        matchLabels: z
+          .record(z.string().max(317), z.string().max(63))
+          .describe('matchLabels that a GpuPool must carry.')
+          .meta({ maxProperties: 16 }),
       })
       .optional()
       .describe('pools that may be used. Default: all whose nodes have enough accelerators.'),
@@ -115,12 +157,16 @@ const placement = z
     capacity: z
       .enum(['spot', 'onDemand', 'auto'])
       .default('auto')
-      .describe('capacity to use; auto takes spot first, and on-demand when the deadline demands it or no spot pool matches. Default: auto.'),
+      .describe(
+        'capacity to use; auto takes spot first, and on-demand when the deadline demands it or no spot pool matches. Default: auto.',
+      ),
     deadline: time(
       'deadline by which training should be done. A deadline that has passed is shown in condition Placed, and nothing is refused for it.',
     ).optional(),
     maxPricePerHour: dollars('maxPricePerHour of all workers together, in US dollars.').optional(),
-    budget: dollars('budget for the whole training, in US dollars; when it is spent, the workers save and stop until it is raised.').optional(),
+    budget: dollars(
+      'budget for the whole training, in US dollars; when it is spent, the workers save and stop until it is raised.',
+    ).optional(),
   })
   .prefault({})
   .describe('placement: where and at what price to run.');
@@ -133,12 +179,21 @@ const checkpoint = z
       .max(32)
       .regex(/^(auto|([0-9]{1,6}(ms|s|m|h|d))+|[1-9][0-9]{0,8}steps)$/)
       .default('auto')
-      .describe('interval between saves: a duration (10m), a number of steps (500steps), or auto, from the nodes’ expected life and the cost of a save. Default: auto.'),
+      .describe(
+        'interval between saves: a duration (10m), a number of steps (500steps), or auto, from the nodes’ expected life and the cost of a save. Default: auto.',
+      ),
     keep: z.int().min(1).max(1_000).default(3).describe('keep so many of the newest checkpoints. Default: 3.'),
-    finalSaveOnDelete: z.boolean().default(false).describe('finalSaveOnDelete: hold a deletion back until a last checkpoint is committed. Default: false.'),
+    finalSaveOnDelete: z
+      .boolean()
+      .default(false)
+      .describe('finalSaveOnDelete: hold a deletion back until a last checkpoint is committed. Default: false.'),
   })
   .describe('checkpoint: where and how often to save.')
-  .meta({ 'x-kubernetes-validations': [{ rule: 'self.storage == oldSelf.storage', message: 'spec.checkpoint.storage cannot be changed: create a new object instead' }] });
+  .meta({
+    'x-kubernetes-validations': [
+      { rule: 'self.storage == oldSelf.storage', message: 'spec.checkpoint.storage cannot be changed: create a new object instead' },
+    ],
+  });
 
 const retryRule = z
   .strictObject({
@@ -164,7 +219,10 @@ const retryRule = z
   })
   .meta({
     'x-kubernetes-validations': [
-      { rule: "!has(self.exitCodes) || self.on.all(c, c == 'error')", message: 'exitCodes is for cause error only: put the other causes into a rule of their own' },
+      {
+        rule: "!has(self.exitCodes) || self.on.all(c, c == 'error')",
+        message: 'exitCodes is for cause error only: put the other causes into a rule of their own',
+      },
       {
         rule: "!has(self.limit) || type(self.limit) == int || self.limit == 'unlimited'",
         message: 'limit is a number or unlimited',
@@ -183,7 +241,11 @@ const spec = z
     placement,
     checkpoint,
     credentials: z
-      .array(z.strictObject({ name: z.string().min(1).max(253).regex(new RegExp(DNS_SUBDOMAIN)).describe('name of a Secret in the same namespace.') }))
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(253).regex(new RegExp(DNS_SUBDOMAIN)).describe('name of a Secret in the same namespace.'),
+        }),
+      )
       .max(16)
       .default([])
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
@@ -193,16 +255,26 @@ const spec = z
       .max(16)
       .default([])
       .meta({ 'x-kubernetes-list-type': 'atomic' })
-      .describe('retry rules by cause, the first that fits counts. Default: interruptions and capacity unlimited, 3 errors an hour, 5 bad nodes.'),
+      .describe(
+        'retry rules by cause, the first that fits counts. Default: interruptions and capacity unlimited, 3 errors an hour, 5 bad nodes.',
+      ),
     suspend: z.boolean().default(false).describe('suspend: save, free all nodes, and wait until it is false again. Default: false.'),
     ttlAfterFinished: duration('ttlAfterFinished after which a finished training is deleted. Default: never.').optional(),
-    priorityClassName: z.string().min(1).max(253).regex(new RegExp(DNS_SUBDOMAIN)).optional().describe('priorityClassName of the worker pods.'),
+    priorityClassName: z
+      .string()
+      .min(1)
+      .max(253)
+      .regex(new RegExp(DNS_SUBDOMAIN))
+      .optional()
+      .describe('priorityClassName of the worker pods.'),
     managedBy: z
       .string()
       .min(1)
       .max(63)
       .optional()
-      .describe('managedBy names the controller in charge. Default: vicuna.run/operator; any other value makes this operator leave the object alone. Immutable.'),
+      .describe(
+        'managedBy names the controller in charge. Default: vicuna.run/operator; any other value makes this operator leave the object alone. Immutable.',
+      ),
   })
   .describe('What to train, and how to run it.')
   .meta({
@@ -312,12 +384,21 @@ const status = z
       })
       .optional()
       .describe('checkpoint: the last committed one, from which the next generation resumes.'),
-    interruptions: z.array(interruption).max(10).optional().meta({ 'x-kubernetes-list-type': 'atomic' }).describe('interruptions, the last 10.'),
+    interruptions: z
+      .array(interruption)
+      .max(10)
+      .optional()
+      .meta({ 'x-kubernetes-list-type': 'atomic' })
+      .describe('interruptions, the last 10.'),
     retries: z
       .array(
         z.object({
           cause: z.string().max(63).describe('cause that was charged.'),
-          times: z.array(time('time of a retry.')).max(100).meta({ 'x-kubernetes-list-type': 'atomic' }).describe('times at which it was charged, the last 100.'),
+          times: z
+            .array(time('time of a retry.'))
+            .max(100)
+            .meta({ 'x-kubernetes-list-type': 'atomic' })
+            .describe('times at which it was charged, the last 100.'),
           count: z.int().min(0).describe('count of all retries for the cause.'),
         }),
       )
@@ -329,7 +410,12 @@ const status = z
       .object({
         interruptions: z.int().min(0).optional().describe('interruptions in all.'),
         lostSteps: z.int().min(0).optional().describe('lostSteps in all.'),
-        goodput: z.number().min(0).max(1).optional().describe('goodput: share of the time since the first start that went into steps that count.'),
+        goodput: z
+          .number()
+          .min(0)
+          .max(1)
+          .optional()
+          .describe('goodput: share of the time since the first start that went into steps that count.'),
         gpuHours: z.number().min(0).optional().describe('gpuHours paid for.'),
         cost: z.string().max(24).optional().describe('cost so far in US dollars.'),
         onDemandCost: z.string().max(24).optional().describe('onDemandCost: what the same GPU hours would have cost on demand.'),
@@ -377,5 +463,10 @@ export const TRAINING: ResourceType<VicunaTraining> = {
 export function withDefaults(training: VicunaTraining): VicunaTraining {
   const parsed = spec.parse(training.spec);
   const { min, max } = parsed.workers;
-  return { ...training, apiVersion: API_VERSION, kind: 'VicunaTraining', spec: { ...parsed, workers: { ...parsed.workers, max: Math.max(min, max ?? min) } } };
+  return {
+    ...training,
+    apiVersion: API_VERSION,
+    kind: 'VicunaTraining',
+    spec: { ...parsed, workers: { ...parsed.workers, max: Math.max(min, max ?? min) } },
+  };
 }

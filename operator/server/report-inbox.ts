@@ -2,8 +2,8 @@ import type { Report, World } from '../api/protocol.ts';
 import type { Worker } from './authenticator.ts';
 import { countsSteps, implausible } from './report-plausibility.ts';
 
-/** A pod's latest report and when it came, in ms since epoch. */
-export type ReceivedReport = { pod: string; podUid: string; report: Report; receivedAt: number };
+/** A pod's latest report, when it came, and since when its state has been the same in this generation (ms since epoch). */
+export type ReceivedReport = { pod: string; podUid: string; report: Report; receivedAt: number; stateSince: number };
 
 /** Why a report deserves the controller's attention at once. */
 export type ChangeReason = 'new pod' | 'new generation' | 'state' | 'failure' | 'resumed' | 'checkpoint';

@@ -84,7 +84,11 @@ export class TrainingController {
   }
 
   #subscribe(key: string): void {
-    if (!this.#unsubscribe.has(key)) this.#unsubscribe.set(key, this.#o.inbox.onChange(key, () => this.#o.queue.add(key)));
+    if (!this.#unsubscribe.has(key))
+      this.#unsubscribe.set(
+        key,
+        this.#o.inbox.onChange(key, () => this.#o.queue.add(key)),
+      );
   }
 
   #forget(key: string): void {
@@ -100,7 +104,9 @@ export class TrainingController {
 
   async #observe(key: string, training: VicunaTraining, now: number): Promise<TrainingState> {
     const { pods, nodes, inbox, book } = this.#o;
-    const own = pods.byIndex(BY_TRAINING, key).filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === training.metadata.uid) ?? false);
+    const own = pods
+      .byIndex(BY_TRAINING, key)
+      .filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === training.metadata.uid) ?? false);
     const views = own.map((p) => observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now));
     const byUid = new Map(views.map((v) => [v.name, v.uid]));
     const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
@@ -110,7 +116,7 @@ export class TrainingController {
       pods: new Map(views.map((v) => [v.name, v])),
       reports: new Map(reports.map((r) => [r.pod, r])),
       get pools() {
-        return book.viewsFor(training, now);
+        return book.viewsFor(training);
       },
       datasetUri: training.spec.dataset.uri ?? null,
       problem,
@@ -126,12 +132,18 @@ export class TrainingController {
         await this.#o.client.get<V1Secret>(SECRET, namespace, name);
       } catch (error) {
         if (!isNotFound(error)) throw error;
-        return { reason: 'MissingSecret', message: `spec.credentials: Secret "${name}" does not exist in namespace ${namespace}: create it, and the training starts by itself` };
+        return {
+          reason: 'MissingSecret',
+          message: `spec.credentials: Secret "${name}" does not exist in namespace ${namespace}: create it, and the training starts by itself`,
+        };
       }
     }
     if (training.spec.dataset.uri === undefined) {
       const name = training.spec.dataset.name ?? '';
-      return { reason: 'MissingDataset', message: `spec.dataset: VicunaDataset "${name}" does not exist in namespace ${namespace}: create it, or give dataset.uri` };
+      return {
+        reason: 'MissingDataset',
+        message: `spec.dataset: VicunaDataset "${name}" does not exist in namespace ${namespace}: create it, or give dataset.uri`,
+      };
     }
     return null;
   }
@@ -171,7 +183,9 @@ export class TrainingController {
     else this.#waiting.delete(key);
     metrics.update(key, plan, state);
     if (plan.deleteTraining) {
-      await client.delete(TRAINING, training.metadata.namespace, training.metadata.name ?? '', { propagationPolicy: 'Background' }).catch(ignoreNotFound);
+      await client
+        .delete(TRAINING, training.metadata.namespace, training.metadata.name ?? '', { propagationPolicy: 'Background' })
+        .catch(ignoreNotFound);
     }
     if (plan.wakeAt !== null) queue.addAfter(key, Math.max(10, plan.wakeAt - clock()));
   }
@@ -250,7 +264,13 @@ function sameNode(a: V1Node, b: V1Node): boolean {
 
 function nodeFace(node: V1Node): string {
   const conditions = (node.status?.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}`);
-  return JSON.stringify([node.spec?.taints, node.spec?.unschedulable, node.metadata?.deletionTimestamp, conditions, node.status?.allocatable]);
+  return JSON.stringify([
+    node.spec?.taints,
+    node.spec?.unschedulable,
+    node.metadata?.deletionTimestamp,
+    conditions,
+    node.status?.allocatable,
+  ]);
 }
 
 function ignoreNotFound(error: unknown): undefined {

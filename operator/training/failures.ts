@@ -24,7 +24,10 @@ export function attributeFailures(d: Draft): Failure | null {
   if (first === undefined) return null;
   const explained = world.members.some((m) => ['absent', 'lost', 'doomed'].includes(healthOf(d.state.pods.get(m.pod))));
   if (explained) return null;
-  const silent = world.members.filter((m) => healthOf(d.state.pods.get(m.pod)) === 'ready' && isSilent(d.state, m, d.now));
+  const failed = new Set(failures.map((f) => f.member.pod));
+  const silent = world.members.filter(
+    (m) => !failed.has(m.pod) && healthOf(d.state.pods.get(m.pod)) === 'ready' && isSilent(d.state, m, d.now),
+  );
   if (silent.length > 0) {
     for (const member of silent) d.silent.add(member.pod);
     return null;
@@ -42,7 +45,7 @@ function failureOf(d: Draft, member: Member, generation: number): Failure | null
   const entry = reportOf(d.state, member, generation);
   if (entry?.report.state === 'failed') {
     const { exitCode, message } = entry.report;
-    return { member, exitCode: exitCode ?? null, message: message ?? '', at: entry.receivedAt };
+    return { member, exitCode: exitCode ?? null, message: message ?? '', at: entry.stateSince };
   }
   const pod = d.state.pods.get(member.pod);
   if (pod !== undefined && healthOf(pod) === 'failed') {

@@ -1,6 +1,6 @@
 import type { Interruption } from '../signals/interruption.ts';
 import { type Draft, isoTime, milliseconds, type Status } from './draft.ts';
-import { healthOf, type Member, reportOf } from './members.ts';
+import { type Member, reportOf } from './members.ts';
 
 export type InterruptionRecord = NonNullable<Status['interruptions']>[number];
 
@@ -119,7 +119,7 @@ export function resumedStep(d: Draft): number | null {
   return null;
 }
 
-function savedMessage(record: InterruptionRecord, checkpoint: { step: number; seconds?: number }, savedAt: number): string {
+function savedMessage(record: InterruptionRecord, checkpoint: NonNullable<Status['checkpoint']>, savedAt: number): string {
   const took = checkpoint.seconds === undefined ? '' : ` in ${checkpoint.seconds.toFixed(1)} s`;
   if (record.deadline === undefined) return `step ${checkpoint.step} committed${took}`;
   const spare = Date.parse(record.deadline) - savedAt;

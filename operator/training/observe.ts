@@ -4,7 +4,15 @@ import { CONTAINER, GENERATION_LABEL, POOL_LABEL, RANK_LABEL } from './pods.ts';
 import type { WorkerPod } from './state.ts';
 
 /** Reasons for which a container that waits will not start by itself. */
-const START_PROBLEMS = new Set(['ImagePullBackOff', 'ErrImagePull', 'InvalidImageName', 'ErrImageNeverPull', 'CreateContainerConfigError', 'CreateContainerError', 'RunContainerError']);
+const START_PROBLEMS = new Set([
+  'ImagePullBackOff',
+  'ErrImagePull',
+  'InvalidImageName',
+  'ErrImageNeverPull',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+]);
 
 /** Reduces a pod and its node to what the plan needs to know. */
 export function observePod(pod: V1Pod, node: V1Node | undefined, now: number): WorkerPod {

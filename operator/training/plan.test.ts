@@ -298,7 +298,10 @@ describe('the end', () => {
   });
 
   it('saves a last time at deletion when asked, then lets the object go', () => {
-    const w = new World({ checkpoint: { storage: 's3://ckpt/demo', interval: '10steps', keep: 3, finalSaveOnDelete: true } }).running(25, 20);
+    const w = new World({ checkpoint: { storage: 's3://ckpt/demo', interval: '10steps', keep: 3, finalSaveOnDelete: true } }).running(
+      25,
+      20,
+    );
     expect(w.training.metadata.finalizers).toEqual(['vicuna.run/final-save']);
     w.training.metadata.deletionTimestamp = new Date(w.now) as never;
     expect(w.step().world?.directive).toBe('stop');

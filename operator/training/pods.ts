@@ -1,7 +1,8 @@
-import type { V1EnvVar, V1Pod, V1PodSpec, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1EnvVar, V1Pod, V1PodSpec, V1Toleration, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
+import { resolveRecipe } from './recipe.ts';
 
 export const TRAINING_LABEL = 'vicuna.run/training';
 export const GENERATION_LABEL = 'vicuna.run/generation';
@@ -84,7 +85,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       nodeSelector: { ...templateSpec.nodeSelector, ...pool.spec.nodeSelector },
       tolerations: [
         { key: pool.spec.accelerator.resourceName ?? 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' },
-        ...(pool.spec.tolerations ?? []),
+        ...((pool.spec.tolerations ?? []) as V1Toleration[]),
         ...(templateSpec.tolerations ?? []),
       ],
       containers: [
@@ -143,7 +144,7 @@ function environment(request: WorkerPodRequest): V1EnvVar[] {
   const config = {
     model: spec.model,
     dataset: { uri: datasetUri },
-    recipe: spec.recipe,
+    recipe: resolveRecipe(training),
     checkpoint: { storage: spec.checkpoint.storage, keep: spec.checkpoint.keep },
   };
   const field = (fieldPath: string): V1EnvVar['valueFrom'] => ({ fieldRef: { fieldPath } });

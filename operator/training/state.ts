@@ -43,4 +43,6 @@ export interface WorkerPod {
 export interface MemberReport {
   readonly report: Report;
   readonly receivedAt: number;
+  /** Since when the state has been the same in this generation. */
+  readonly stateSince: number;
 }

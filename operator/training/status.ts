@@ -46,7 +46,8 @@ function copyProgress(d: Draft): void {
   const chief = world?.members.find((m) => m.rank === 0);
   if (!world || !chief) return;
   const report = reportOf(d.state, chief, world.generation)?.report;
-  if (!report || report.state === 'starting' || (report.step === 0 && (d.status.progress?.step ?? 0) > 0 && report.state !== 'running')) return;
+  if (!report || report.state === 'starting' || (report.step === 0 && (d.status.progress?.step ?? 0) > 0 && report.state !== 'running'))
+    return;
   const { step, totalSteps, epoch, loss, tokensPerSecond, stepSeconds } = report;
   const remaining = Math.max(0, totalSteps - step);
   const next = {

@@ -16,7 +16,7 @@ export class World {
   now = START;
   training: VicunaTraining;
   readonly pods = new Map<string, WorkerPod>();
-  readonly reports = new Map<string, { report: Report; receivedAt: number }>();
+  readonly reports = new Map<string, { report: Report; receivedAt: number; stateSince: number }>();
   readonly events: string[] = [];
   pools: PoolView[];
   listeningSince = START - 3_600_000;
@@ -102,8 +102,21 @@ export class World {
   report(pod: string, change: Partial<Report> = {}): void {
     const world = this.status.world;
     const rank = world?.members.find((m) => m.pod === pod)?.rank ?? 0;
-    const report: Report = { generation: world?.generation ?? 0, rank, state: 'running', step: 0, totalSteps: 100, epoch: 0, loss: 5, tokensPerSecond: 100, ...change };
-    this.reports.set(pod, { report, receivedAt: this.now });
+    const report: Report = {
+      generation: world?.generation ?? 0,
+      rank,
+      state: 'running',
+      step: 0,
+      totalSteps: 100,
+      epoch: 0,
+      loss: 5,
+      tokensPerSecond: 100,
+      ...change,
+    };
+    const before = this.reports.get(pod);
+    const stateSince =
+      before?.report.state === report.state && before.report.generation === report.generation ? before.stateSince : this.now;
+    this.reports.set(pod, { report, receivedAt: this.now, stateSince });
   }
 
   /** Everything up to a training at `step`, with a checkpoint at `saved`. */
@@ -111,7 +124,8 @@ export class World {
     this.step();
     this.start(...this.pods.keys());
     this.step();
-    for (const pod of this.pods.keys()) this.report(pod, { step, resumedStep: 0, ...(saved > 0 ? { checkpoint: checkpointAt(saved, this.now) } : {}) });
+    for (const pod of this.pods.keys())
+      this.report(pod, { step, resumedStep: 0, ...(saved > 0 ? { checkpoint: checkpointAt(saved, this.now) } : {}) });
     this.now += 1_000;
     this.step();
     return this;
@@ -129,23 +143,42 @@ export class World {
 }
 
 export function interruption(change: Partial<Interruption>): Interruption {
-  return { cause: 'spotPreemption', source: 'test', noticedAt: START, deadline: null, lost: false, advisory: false, message: 'node goes', ...change } as Interruption;
+  return {
+    cause: 'spotPreemption',
+    source: 'test',
+    noticedAt: START,
+    deadline: null,
+    lost: false,
+    advisory: false,
+    message: 'node goes',
+    ...change,
+  } as Interruption;
 }
 
 export function checkpointAt(step: number, now: number, generation = 1): NonNullable<Report['checkpoint']> {
-  return { step, uri: `s3://ckpt/demo/step-${String(step).padStart(8, '0')}-g${generation}`, bytes: 1000, savedAt: new Date(now).toISOString(), seconds: 0.5, stallSeconds: 0.1, generation };
+  return {
+    step,
+    uri: `s3://ckpt/demo/step-${String(step).padStart(8, '0')}-g${generation}`,
+    bytes: 1000,
+    savedAt: new Date(now).toISOString(),
+    seconds: 0.5,
+    stallSeconds: 0.1,
+    generation,
+  };
 }
 
 export function pool(name: string, change: Partial<PoolView> = {}): PoolView {
   return {
     name,
-    cloud: name.split('-')[0],
+    cloud: name.split('-')[0] ?? name,
+    accelerator: 'A100',
     capacity: 'spot',
     gpusPerNode: 1,
     price: { spot: 1, onDemand: 3 },
     freeSlots: 2,
     growableSlots: 0,
     blockedUntil: null,
+    remainingLifeHours: null,
     ...change,
-  } as PoolView;
+  };
 }

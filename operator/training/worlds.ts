@@ -32,7 +32,11 @@ export function repairForming(d: Draft): void {
   const pending = d.state.pods.get(late[0]?.pod ?? '');
   const why = pending?.startProblem ?? pending?.unschedulable ?? 'the pod did not start';
   d.observations.push({ pool: next.pool, kind: 'noCapacity' });
-  d.event('Warning', 'NoCapacity', `${next.pool}: ${late.length} of ${next.members.length} workers did not start in time (${why}); trying elsewhere`);
+  d.event(
+    'Warning',
+    'NoCapacity',
+    `${next.pool}: ${late.length} of ${next.members.length} workers did not start in time (${why}); trying elsewhere`,
+  );
   d.avoid.add(next.pool);
   for (const member of next.members) if (!isInWorld(d, member)) d.removePod(member.pod);
   delete d.status.next;
@@ -68,7 +72,8 @@ function whyNewWorld(d: Draft): StatusNextReason | null {
   if (d.silent.size > 0) return 'interruption';
   if (d.restart !== null) return 'error';
   if (world.members.some((m) => hasStopped(d.state, m, world.generation))) return 'restart';
-  if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0) return 'grow';
+  if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0)
+    return 'grow';
   return null;
 }
 
@@ -196,7 +201,7 @@ export function switchWorlds(d: Draft): void {
 
 /** Whether the published world's processes are at work: all its members there, none ended, and a stop, if asked, not yet done. */
 export function isTraining(d: Draft, world: StatusWorld): boolean {
-  if (d.restart !== null || d.silent.size > 0) return false;
+  if (d.restart !== null || d.status.next?.reason === 'error' || d.silent.size > 0) return false;
   const alive = world.members.filter((m) => {
     const health = healthOf(d.state.pods.get(m.pod));
     return health === 'ready' || health === 'doomed';
@@ -216,8 +221,11 @@ function hasEnded(d: Draft, member: Member, generation: number): boolean {
 function earliestDoom(d: Draft, world: StatusWorld): number | null {
   let earliest: number | null = null;
   for (const member of world.members) {
-    const deadline = d.state.pods.get(member.pod)?.interruption?.deadline ?? null;
-    if (deadline !== null && healthOf(d.state.pods.get(member.pod)) === 'doomed') earliest = Math.min(earliest ?? deadline, deadline);
+    if (healthOf(d.state.pods.get(member.pod)) !== 'doomed') continue;
+    // The record keeps the deadline as it was first seen: signs without a time of their own would move it with every look.
+    const record = d.status.interruptions?.find((r) => r.pods.includes(member.pod));
+    const deadline = milliseconds(record?.deadline);
+    if (deadline !== undefined) earliest = Math.min(earliest ?? deadline, deadline);
   }
   return earliest;
 }
@@ -250,7 +258,11 @@ function isReady(d: Draft, members: readonly Member[], makeBeforeBreak: boolean)
 function promote(d: Draft): void {
   const { world, next, checkpoint } = d.status;
   if (!next) return;
-  const stoppedStep = Math.max(0, d.status.progress?.step ?? 0, ...(world?.members ?? []).map((m) => reportOf(d.state, m, world?.generation ?? 0)?.report.step ?? 0));
+  const stoppedStep = Math.max(
+    0,
+    d.status.progress?.step ?? 0,
+    ...(world?.members ?? []).map((m) => reportOf(d.state, m, world?.generation ?? 0)?.report.step ?? 0),
+  );
   d.status.world = {
     generation: next.generation,
     pool: next.pool,

@@ -1,0 +1,153 @@
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import type { GpuPool } from '../api/gpu-pool.ts';
+import type { VicunaTraining } from '../api/vicuna-training.ts';
+import { BLANK_MEMORY, type CapacityMemory, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
+import type { PoolView } from '../spot/placement.ts';
+import type { PlannedPod, PoolObservation } from '../training/draft.ts';
+import { POOL_LABEL } from '../training/pods.ts';
+import { type Claim, GpuRoom, gpusOf, type PoolRoom, resourceName } from './room.ts';
+
+/** What the operator knows of all pools: their specs, the room in them, and what trainings have met there. */
+export class PoolBook {
+  readonly #clock: () => number;
+  readonly #room: GpuRoom;
+  readonly #pools = new Map<string, GpuPool>();
+  readonly #memory = new Map<string, CapacityMemory>();
+  /** Pods decided on, by training, until they are in the cache. */
+  readonly #reserved = new Map<string, Set<string>>();
+  readonly #roomHandlers: (() => void)[] = [];
+  readonly #memoryHandlers: ((pool: string) => void)[] = [];
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+    this.#room = new GpuRoom(clock);
+  }
+
+  /** Called when GPUs may have come free. */
+  onRoom(handler: () => void): void {
+    this.#roomHandlers.push(handler);
+  }
+
+  /** Called with a pool's name when something was learnt of it. */
+  onMemory(handler: (pool: string) => void): void {
+    this.#memoryHandlers.push(handler);
+  }
+
+  pool(name: string): GpuPool | undefined {
+    return this.#pools.get(name);
+  }
+
+  setPool(pool: GpuPool): void {
+    const name = pool.metadata.name ?? '';
+    this.#pools.set(name, pool);
+    // After a restart the memory is the one that the status kept.
+    if (!this.#memory.has(name))
+      this.#memory.set(name, { ...BLANK_MEMORY, ...(pool.status?.memory as Partial<CapacityMemory> | undefined) });
+    this.#room.setPool(pool);
+    this.#announceRoom();
+  }
+
+  removePool(name: string): void {
+    this.#pools.delete(name);
+    this.#memory.delete(name);
+    this.#room.removePool(name);
+  }
+
+  setNode(node: V1Node): void {
+    this.#room.setNode(node);
+    this.#announceRoom();
+  }
+
+  removeNode(name: string): void {
+    this.#room.removeNode(name);
+  }
+
+  setPod(pod: V1Pod, deleted: boolean): void {
+    const key = `${pod.metadata?.namespace}/${pod.metadata?.name}`;
+    const claim = deleted ? null : this.#claimOf(pod);
+    this.#room.setPod(key, claim);
+    if (claim === null || claim.gpus === 0) this.#announceRoom();
+  }
+
+  #claimOf(pod: V1Pod): Claim {
+    const pool = pod.metadata?.labels?.[POOL_LABEL] ?? null;
+    const known = pool === null ? undefined : this.#pools.get(pool);
+    const resource = known ? resourceName(known) : 'nvidia.com/gpu';
+    return { node: pod.spec?.nodeName ?? null, pool, resource, gpus: gpusOf(pod, resource) };
+  }
+
+  /** Counts planned pods as taken before they exist, so that two trainings planned at the same time do not get the same GPUs. */
+  reserve(training: string, planned: readonly PlannedPod[], spec: VicunaTraining, existing: ReadonlyMap<string, unknown>): void {
+    const namespace = spec.metadata.namespace ?? 'default';
+    const gpus = spec.spec.workers.gpusPerWorker;
+    const reserved = this.#reserved.get(training) ?? new Set<string>();
+    for (const name of reserved) if (existing.has(name.slice(namespace.length + 1))) reserved.delete(name);
+    for (const pod of planned) {
+      const pool = this.#pools.get(pod.pool);
+      if (!pool) continue;
+      const key = `${namespace}/${pod.name}`;
+      this.#room.setPod(key, { node: null, pool: pod.pool, resource: resourceName(pool), gpus });
+      reserved.add(key);
+    }
+    if (reserved.size > 0) this.#reserved.set(training, reserved);
+    else this.#reserved.delete(training);
+  }
+
+  /** Gives back what was reserved for pods that were not made. */
+  release(training: string): void {
+    for (const key of this.#reserved.get(training) ?? []) this.#room.setPod(key, null);
+    this.#reserved.delete(training);
+  }
+
+  observe(observation: PoolObservation, now: number): void {
+    const memory = this.#memory.get(observation.pool);
+    if (!memory) return;
+    this.#memory.set(observation.pool, remember(memory, observation, now));
+    for (const handler of this.#memoryHandlers) handler(observation.pool);
+  }
+
+  memory(pool: string): CapacityMemory {
+    return this.#memory.get(pool) ?? BLANK_MEMORY;
+  }
+
+  room(pool: string): PoolRoom {
+    return this.#room.total(pool);
+  }
+
+  names(): string[] {
+    return [...this.#pools.keys()];
+  }
+
+  /** The pools that a training selects, with the room for workers of its size. */
+  viewsFor(training: VicunaTraining): PoolView[] {
+    const wanted = training.spec.placement.pools?.matchLabels ?? {};
+    const gpus = training.spec.workers.gpusPerWorker;
+    return [...this.#pools.values()]
+      .filter((pool) => Object.entries(wanted).every(([key, value]) => pool.metadata.labels?.[key] === value))
+      .map((pool) => this.#view(pool, gpus));
+  }
+
+  #view(pool: GpuPool, gpusPerWorker: number): PoolView {
+    const name = pool.metadata.name ?? '';
+    const memory = this.memory(name);
+    const { spec } = pool;
+    return {
+      name,
+      cloud: spec.cloud,
+      ...(spec.region ? { region: spec.region } : {}),
+      ...(spec.zone ? { zone: spec.zone } : {}),
+      capacity: spec.capacity,
+      accelerator: spec.accelerator.type,
+      gpusPerNode: spec.accelerator.count,
+      price: { spot: spec.price.spot === undefined ? null : Number(spec.price.spot), onDemand: Number(spec.price.onDemand) },
+      freeSlots: this.#room.slots(name, gpusPerWorker),
+      growableSlots: this.#room.growableSlots(name, gpusPerWorker),
+      blockedUntil: memory.blockedUntil !== null && memory.blockedUntil > this.#clock() ? memory.blockedUntil : null,
+      remainingLifeHours: remainingLifeHours(memory),
+    };
+  }
+
+  #announceRoom(): void {
+    for (const handler of this.#roomHandlers) handler();
+  }
+}

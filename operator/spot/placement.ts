@@ -1,0 +1,226 @@
+/** A pool as placement sees it: plain data, the room in it counted for workers of the asking training's size. */
+export interface PoolView {
+  readonly name: string;
+  readonly cloud: string;
+  readonly region?: string;
+  readonly zone?: string;
+  readonly capacity: 'spot' | 'onDemand';
+  readonly accelerator: string;
+  /** GPUs in one node; 0 = a CPU pool. */
+  readonly gpusPerNode: number;
+  /** US dollars per node-hour; spot null = not quoted. */
+  readonly price: { readonly spot: number | null; readonly onDemand: number };
+  /** Workers that fit on nodes that are there now. */
+  readonly freeSlots: number;
+  /** Workers for which an autoscaler may still add nodes. */
+  readonly growableSlots: number;
+  /** Nothing new is placed before this time (ms since epoch). */
+  readonly blockedUntil: number | null;
+  /** Hours that a node is expected to last from now; null = unknown. */
+  readonly remainingLifeHours: number | null;
+}
+
+export interface PlacementRequest {
+  readonly min: number;
+  readonly max: number;
+  /** 0 = CPU only. */
+  readonly gpusPerWorker: number;
+  readonly accelerator: string | null;
+  readonly capacity: 'spot' | 'onDemand' | 'auto';
+  /** What the deadline asks for now; null = no preference. */
+  readonly wanted: 'spot' | 'onDemand' | null;
+  /** For all workers together, US dollars per hour. */
+  readonly maxPricePerHour: number | null;
+  /** US dollars. */
+  readonly budgetLeft: number | null;
+  readonly currentPool: string | null;
+  readonly avoid: ReadonlySet<string>;
+  /** What a change-over costs in training time, seconds. */
+  readonly restartSeconds: number;
+}
+
+export type Placement =
+  | { readonly pool: PoolView; readonly workers: number; readonly message: string }
+  | {
+      readonly pool: null;
+      readonly reason: 'NoMatchingPool' | 'NoCapacity' | 'TooExpensive' | 'BudgetSpent';
+      readonly message: string;
+      readonly retryAt: number | null;
+    };
+
+interface Candidate {
+  readonly request: PlacementRequest;
+  readonly pool: PoolView;
+  readonly now: number;
+}
+
+interface Refusal {
+  readonly reason: 'Mismatch' | 'NoCapacity' | 'TooExpensive';
+  readonly message: string;
+  readonly retryAt?: number;
+}
+
+type Policy = (candidate: Candidate) => Refusal | null;
+
+/** Each may refuse a pool. What can never work comes first, so that the reason given is the one that matters most. */
+const POLICIES: readonly Policy[] = [
+  rightAccelerator, // hardware first: nothing below matters on the wrong GPUs
+  rightCapacity, // spot or on-demand, as the spec says
+  trulySpot, // a spot price at the on-demand price saves nothing and is still taken away
+  affordable, // the price limit of the spec
+  notAvoided, // failed in this very decision
+  notBlocked, // found dry a short while ago
+  hasRoom, // at least the smallest world fits, now or after growing
+];
+
+/** Where to run: the pool that gives most useful time for the money, or why there is none, each pool's refusal by name. */
+export function place(request: PlacementRequest, pools: readonly PoolView[], now: number): Placement {
+  if (request.budgetLeft !== null && request.budgetLeft <= 0) {
+    return {
+      pool: null,
+      reason: 'BudgetSpent',
+      message: 'the budget is spent: raise spec.placement.budget to go on from the last checkpoint',
+      retryAt: null,
+    };
+  }
+  const refusals: { pool: PoolView; refusal: Refusal }[] = [];
+  const candidates: PoolView[] = [];
+  for (const pool of pools) {
+    const refusal = POLICIES.map((policy) => policy({ request, pool, now })).find((r) => r !== null);
+    if (refusal) refusals.push({ pool, refusal });
+    else candidates.push(pool);
+  }
+  const best = candidates
+    .map((pool) => ({ pool, workers: workersIn(request, pool), score: costPerUsefulHour(request, pool) }))
+    .toSorted(
+      (a, b) =>
+        preference(request, a.pool) - preference(request, b.pool) ||
+        b.workers - a.workers ||
+        a.score - b.score ||
+        (a.pool.name < b.pool.name ? -1 : 1),
+    )[0];
+  if (best) return { pool: best.pool, workers: best.workers, message: reasonFor(request, best.pool, best.workers) };
+  return refused(request, pools, refusals);
+}
+
+function refused(
+  request: PlacementRequest,
+  pools: readonly PoolView[],
+  refusals: readonly { pool: PoolView; refusal: Refusal }[],
+): Placement {
+  const serious = refusals.filter((r) => r.refusal.reason !== 'Mismatch');
+  const need = `${request.min} ${request.min === 1 ? 'worker' : 'workers'}${request.gpusPerWorker > 0 ? ` of ${request.gpusPerWorker} ${request.accelerator ?? 'GPU'}s` : ''}`;
+  if (serious.length === 0) {
+    const why =
+      pools.length === 0
+        ? 'there is none that spec.placement.pools selects'
+        : refusals.map((r) => `${r.pool.name} ${r.refusal.message}`).join(', ');
+    return {
+      pool: null,
+      reason: 'NoMatchingPool',
+      message: `No GpuPool can hold ${need}: ${why}. Add a pool or change spec.placement`,
+      retryAt: null,
+    };
+  }
+  const reason = serious.some((r) => r.refusal.reason === 'NoCapacity') ? 'NoCapacity' : 'TooExpensive';
+  const retries = serious.flatMap((r) => r.refusal.retryAt ?? []);
+  const hint =
+    reason === 'TooExpensive'
+      ? 'Raise maxPricePerHour or add a pool'
+      : 'Raise maxPricePerHour, add a pool, or wait: it starts by itself when there is room';
+  return {
+    pool: null,
+    reason,
+    message: `No pool has room for ${need}: ${serious.map((r) => `${r.pool.name} ${r.refusal.message}`).join(', ')}. ${hint}`,
+    retryAt: retries.length === 0 ? null : Math.min(...retries),
+  };
+}
+
+function rightAccelerator({ request, pool }: Candidate): Refusal | null {
+  if (request.gpusPerWorker > pool.gpusPerNode) return { reason: 'Mismatch', message: `has ${pool.gpusPerNode} GPUs in a node` };
+  if (request.accelerator !== null && request.accelerator !== pool.accelerator)
+    return { reason: 'Mismatch', message: `has ${pool.accelerator}` };
+  return null;
+}
+
+function rightCapacity({ request, pool }: Candidate): Refusal | null {
+  if (request.capacity === 'auto' || request.capacity === pool.capacity) return null;
+  return { reason: 'Mismatch', message: `is ${pool.capacity === 'spot' ? 'spot' : 'on-demand'}` };
+}
+
+function trulySpot({ pool }: Candidate): Refusal | null {
+  if (pool.capacity !== 'spot' || pool.price.spot === null || pool.price.spot < pool.price.onDemand) return null;
+  return { reason: 'Mismatch', message: 'quotes spot at the on-demand price' };
+}
+
+function affordable({ request, pool }: Candidate): Refusal | null {
+  if (request.maxPricePerHour === null) return null;
+  const price = pricePerHour(pool, request.min, request.gpusPerWorker);
+  return price <= request.maxPricePerHour ? null : { reason: 'TooExpensive', message: `quotes $${price.toFixed(2)}/h for ${request.min}` };
+}
+
+function notAvoided({ request, pool, now }: Candidate): Refusal | null {
+  return request.avoid.has(pool.name) ? { reason: 'NoCapacity', message: 'has just refused a launch', retryAt: now + 30_000 } : null;
+}
+
+function notBlocked({ pool, now }: Candidate): Refusal | null {
+  if (pool.blockedUntil === null || pool.blockedUntil <= now) return null;
+  return {
+    reason: 'NoCapacity',
+    message: `refused launches lately (next try ${new Date(pool.blockedUntil).toISOString().slice(11, 16)} UTC)`,
+    retryAt: pool.blockedUntil,
+  };
+}
+
+function hasRoom({ request, pool }: Candidate): Refusal | null {
+  if (pool.freeSlots + pool.growableSlots >= request.min) return null;
+  return { reason: 'NoCapacity', message: pool.freeSlots === 0 ? 'is full' : `has room for ${pool.freeSlots} only` };
+}
+
+/** As many workers as are wanted, have room and can be paid. */
+function workersIn(request: PlacementRequest, pool: PoolView): number {
+  // Nodes that are there beat nodes that may come: an autoscaler is asked only for the smallest world.
+  const room = Math.max(pool.freeSlots, Math.min(request.min, pool.freeSlots + pool.growableSlots));
+  const affordableWorkers =
+    request.maxPricePerHour === null
+      ? request.max
+      : Math.floor(request.maxPricePerHour / Math.max(1e-9, pricePerHour(pool, 1, request.gpusPerWorker)) + 1e-9);
+  return Math.max(request.min, Math.min(request.max, room, affordableWorkers));
+}
+
+/** 0 for the capacity type that the deadline wants, or, with capacity auto, for spot. */
+function preference(request: PlacementRequest, pool: PoolView): number {
+  return pool.capacity === (request.wanted ?? 'spot') ? 0 : 1;
+}
+
+/** US dollars per hour for so many workers: they pay for their share of a node's GPUs, a CPU worker for the node. */
+export function pricePerHour(pool: PoolView, workers: number, gpusPerWorker: number): number {
+  const perNode = pool.capacity === 'spot' ? (pool.price.spot ?? pool.price.onDemand) : pool.price.onDemand;
+  return workers * perNode * share(pool, gpusPerWorker);
+}
+
+/** What on-demand would cost for the same workers, US dollars per hour. */
+export function onDemandPerHour(pool: PoolView, workers: number, gpusPerWorker: number): number {
+  return workers * pool.price.onDemand * share(pool, gpusPerWorker);
+}
+
+function share(pool: PoolView, gpusPerWorker: number): number {
+  return pool.gpusPerNode === 0 || gpusPerWorker === 0 ? 1 : gpusPerWorker / pool.gpusPerNode;
+}
+
+/** Price of an hour in which training goes forward: each expected loss of a node costs a restart. */
+function costPerUsefulHour(request: PlacementRequest, pool: PoolView): number {
+  const life = pool.capacity === 'onDemand' ? Number.POSITIVE_INFINITY : (pool.remainingLifeHours ?? 12);
+  const restart = request.restartSeconds / 3_600;
+  const useful = Math.max(0.05, 1 - restart / Math.max(life, 1e-6));
+  const moving = request.currentPool !== null && request.currentPool !== pool.name ? 1.02 : 1;
+  return (pricePerHour(pool, 1, request.gpusPerWorker) / useful) * moving;
+}
+
+function reasonFor(request: PlacementRequest, pool: PoolView, workers: number): string {
+  const price = pricePerHour(pool, workers, request.gpusPerWorker);
+  const kind = pool.capacity === 'spot' ? 'spot' : 'on-demand';
+  const life =
+    pool.remainingLifeHours === null || pool.capacity === 'onDemand' ? '' : `, expected to last ${pool.remainingLifeHours.toFixed(1)} h`;
+  return `${workers} ${workers === 1 ? 'worker' : 'workers'} on ${kind} at $${price.toFixed(2)}/h${life}`;
+}

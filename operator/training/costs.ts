@@ -1,0 +1,48 @@
+import { accrue, formatDollars, type Ledger, parseDollars, savedShare } from '../spot/ledger.ts';
+import { onDemandPerHour, type PoolView, pricePerHour } from '../spot/placement.ts';
+import { type Draft, isoTime, milliseconds } from './draft.ts';
+import type { WorkerPod } from './state.ts';
+
+/** Brings totals up to now: every worker on a node is paid for, whether it trains, starts or waits. */
+export function accrueCosts(d: Draft): void {
+  const holding = [...d.state.pods.values()].filter((p) => p.node !== null && (p.phase === 'Running' || p.phase === 'Pending'));
+  const since = milliseconds(d.status.accruedUntil);
+  if (since === undefined && holding.length === 0) return;
+  d.status.accruedUntil = isoTime(d.now);
+  d.status.startedAt ??= d.status.world ? isoTime(d.now) : undefined;
+  if (d.status.startedAt === undefined) delete d.status.startedAt;
+  const totals = (d.status.totals ??= {});
+  const seconds = since === undefined ? 0 : (d.now - since) / 1000;
+  let ledger: Ledger = {
+    gpuHours: totals.gpuHours ?? 0,
+    costMicros: parseDollars(totals.cost),
+    onDemandMicros: parseDollars(totals.onDemandCost),
+  };
+  for (const pod of holding) ledger = accrue(ledger, { seconds, ...rates(d, pod) });
+  totals.gpuHours = Number(ledger.gpuHours.toFixed(6));
+  totals.cost = formatDollars(ledger.costMicros);
+  totals.onDemandCost = formatDollars(ledger.onDemandMicros);
+  const saved = savedShare(ledger);
+  if (saved !== null) totals.savedPercent = `${Math.round(saved * 100)}%`;
+  accrueGoodput(d, totals);
+}
+
+function rates(d: Draft, pod: WorkerPod): { gpus: number; pricePerHour: number; onDemandPerHour: number } {
+  const gpus = d.spec.workers.gpusPerWorker;
+  const pool: PoolView | undefined = d.state.pools.find((p) => p.name === pod.pool);
+  if (!pool) return { gpus, pricePerHour: 0, onDemandPerHour: 0 };
+  return { gpus, pricePerHour: pricePerHour(pool, 1, gpus), onDemandPerHour: onDemandPerHour(pool, 1, gpus) };
+}
+
+/** Goodput: time in steps that count over time since the first world. Steps done twice count once, so the step reached is the measure. */
+function accrueGoodput(d: Draft, totals: NonNullable<Draft['status']['totals']>): void {
+  const { progress, startedAt } = d.status;
+  const previous = d.state.training.status?.progress;
+  if (!progress || startedAt === undefined) return;
+  const stepSeconds = progress.stepSeconds ?? previous?.stepSeconds ?? 0;
+  const gained = (progress.step - (previous?.step ?? 0)) * stepSeconds;
+  const wall = (d.now - Date.parse(startedAt)) / 1000;
+  const useful = Math.min(wall, Math.max(0, (totals.usefulSeconds ?? 0) + gained));
+  totals.usefulSeconds = Number(useful.toFixed(2));
+  if (wall > 0) totals.goodput = Number((useful / wall).toFixed(4));
+}
