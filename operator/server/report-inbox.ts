@@ -59,6 +59,7 @@ export class ReportInbox {
       podUid: worker.podUid,
       report,
       receivedAt: now,
+      stateSince: before?.report.state === report.state && before.report.generation === report.generation ? before.stateSince : now,
       reachedStep: countsSteps(report) ? report.step : reachedStep,
     };
     const reasons = reasonsToAct(before, entry, training);

@@ -1,0 +1,50 @@
+import { hostname, networkInterfaces } from 'node:os';
+
+/** The operator's settings, from its environment. Each has a default that suits a pod in a cluster. */
+export interface OperatorConfig {
+  /** Kubeconfig; null = $KUBECONFIG, ~/.kube/config or the pod's account. */
+  readonly kubeconfig: string | null;
+  /** Port of worker protocol and metrics. */
+  readonly port: number;
+  /** Base URL under which worker pods and other copies reach this one. */
+  readonly advertiseUrl: string;
+  /** Namespace of the leader lease. */
+  readonly namespace: string;
+  readonly identity: string;
+  readonly workers: number;
+  readonly logLevel: string;
+  /** The URL that worker pods are given; a Service that reaches any copy. Default: advertiseUrl. */
+  readonly workerUrl: string;
+}
+
+/** Reads the settings; throws one sentence per wrong value. */
+export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
+  const port = integer(env, 'VICUNA_PORT', 8_080, 0, 65_535);
+  const advertiseUrl = env.VICUNA_ADVERTISE_URL ?? `http://${env.POD_IP ?? firstAddress()}:${port}`;
+  if (!/^https?:\/\/[^/]+$/.test(advertiseUrl))
+    throw new Error(`VICUNA_ADVERTISE_URL "${advertiseUrl}" is no base URL: write it as http://host:port`);
+  return {
+    kubeconfig: env.VICUNA_KUBECONFIG ?? null,
+    port,
+    advertiseUrl,
+    workerUrl: env.VICUNA_WORKER_URL ?? advertiseUrl,
+    namespace: env.POD_NAMESPACE ?? 'vicuna-system',
+    identity: `${env.POD_NAME ?? hostname()}_${process.pid}_${Date.now().toString(36)}`,
+    workers: integer(env, 'VICUNA_WORKERS', 16, 1, 256),
+    logLevel: env.VICUNA_LOG_LEVEL ?? 'info',
+  };
+}
+
+function integer(env: NodeJS.ProcessEnv, name: string, byDefault: number, min: number, max: number): number {
+  const text = env[name];
+  if (text === undefined) return byDefault;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw new Error(`${name} "${text}" must be a whole number from ${min} to ${max}`);
+  return value;
+}
+
+function firstAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.find((a) => a.family === 'IPv4' && !a.internal)?.address ?? '127.0.0.1';
+}

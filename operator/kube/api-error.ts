@@ -1,0 +1,31 @@
+/** What the API server answered instead of the object that was asked for. */
+export class ApiError extends Error {
+  readonly status: number;
+  /** Kubernetes' own word for it, such as NotFound, Conflict, AlreadyExists, Expired. */
+  readonly reason: string;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(status: number, reason: string, message: string, retryAfterSeconds?: number) {
+    super(message);
+    this.name = 'ApiError';
+    this.status = status;
+    this.reason = reason;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+
+export function isConflict(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409 && error.reason !== 'AlreadyExists';
+}
+
+export function isAlreadyExists(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists';
+}
+
+export function isExpired(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 410;
+}

@@ -1,0 +1,170 @@
+// Reads the configuration, wires the parts and starts them; nothing else.
+import type { V1TokenReview } from '@kubernetes/client-node';
+import pino from 'pino';
+import { GPU_POOL } from './api/gpu-pool.ts';
+import { TRAINING, withDefaults } from './api/vicuna-training.ts';
+import { readConfig } from './config.ts';
+import { KubeClient } from './kube/client.ts';
+import { EventRecorder } from './kube/events.ts';
+import { Informer, type InformerOptions } from './kube/informer.ts';
+import { LeaderElector } from './kube/leader-elector.ts';
+import { type KubeObject, NODE, POD, TOKEN_REVIEW } from './kube/types.ts';
+import { type QueueHooks, WorkQueue } from './kube/work-queue.ts';
+import { PoolBook } from './pools/book.ts';
+import { PoolController } from './pools/controller.ts';
+import { createServer } from './server/app.ts';
+import { AUDIENCE, Authenticator } from './server/authenticator.ts';
+import { OperatorMetrics } from './server/metrics.ts';
+import { ReportInbox } from './server/report-inbox.ts';
+import { WorldBoard } from './server/world-board.ts';
+import { slimNode, slimPod } from './slim.ts';
+import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
+import { TrainingMetrics } from './training/metrics.ts';
+import { TRAINING_LABEL } from './training/pods.ts';
+
+const config = readConfig(process.env);
+const log = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+const stop = new AbortController();
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(new Error(signal)));
+
+const now = () => Date.now();
+const client = await KubeClient.fromKubeconfig(config.kubeconfig ?? undefined);
+const metrics = new OperatorMetrics({ now });
+metrics.collectProcess();
+client.onRequest = ({ verb, resource, code, seconds }) => {
+  metrics.instruments.apiRequests.inc({ verb, resource, code: String(code) });
+  metrics.instruments.apiRequestSeconds.observe({ verb, resource }, seconds);
+};
+
+const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'client' | 'onFault'>): Informer<T> =>
+  new Informer<T>({
+    ...options,
+    client,
+    onFault: ({ kind, error }) => log.warn({ kind, resource: options.type.plural, err: error }, 'informer fault; trying again'),
+  });
+const trainingOf = (labels: Record<string, string> | undefined, namespace: string | undefined) =>
+  labels?.[TRAINING_LABEL] === undefined ? [] : [`${namespace}/${labels[TRAINING_LABEL]}`];
+
+const trainings = informer({ type: TRAINING });
+const pools = informer({ type: GPU_POOL });
+const nodes = informer({ type: NODE, transform: slimNode });
+const pods = informer({
+  type: POD,
+  transform: slimPod,
+  indexes: {
+    [BY_TRAINING]: (pod) => trainingOf(pod.metadata?.labels, pod.metadata?.namespace),
+    [BY_NODE]: (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
+  },
+});
+
+const queueHooks = (controller: string): QueueHooks => ({
+  onAdd: () => metrics.instruments.queueAdds.inc({ name: controller }),
+  onStart: (seconds) => metrics.instruments.queueSeconds.observe({ name: controller }, seconds),
+  onRetry: () => metrics.instruments.queueRetries.inc({ name: controller }),
+  onDone: (seconds, failed) => {
+    metrics.instruments.workSeconds.observe({ name: controller }, seconds);
+    metrics.instruments.reconcileSeconds.observe({ controller }, seconds);
+    metrics.instruments.reconciles.inc({ controller, result: failed ? 'error' : 'success' });
+    if (failed) metrics.instruments.reconcileErrors.inc({ controller });
+  },
+});
+const newQueue = (controller: string) =>
+  new WorkQueue({
+    hooks: queueHooks(controller),
+    onError: (key, error) => log.error({ controller, key, err: error }, 'reconcile failed; trying again'),
+  });
+
+const book = new PoolBook(now);
+pods.onChange(({ type, object }) => book.setPod(object, type === 'deleted'));
+nodes.onChange(({ type, object }) => (type === 'deleted' ? book.removeNode(object.metadata?.name ?? '') : book.setNode(object)));
+const poolQueue = newQueue('gpupool');
+const poolController = new PoolController({ client, pools, queue: poolQueue, book, metrics, clock: now });
+
+const board = new WorldBoard({ now });
+const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });
+const recorder = new EventRecorder(client, 'vicuna-operator');
+const trainingQueue = newQueue('vicunatraining');
+const trainingController = new TrainingController({
+  client,
+  trainings,
+  pods,
+  nodes,
+  queue: trainingQueue,
+  book,
+  board,
+  inbox,
+  recorder,
+  metrics: new TrainingMetrics(metrics),
+  operatorUrl: config.workerUrl,
+  log,
+  clock: now,
+});
+
+const elector = new LeaderElector({
+  client,
+  namespace: config.namespace,
+  name: 'vicuna-operator',
+  identity: config.identity,
+  url: config.advertiseUrl,
+  onFault: (error) => log.warn({ err: error }, 'leader election'),
+});
+const authenticator = new Authenticator({
+  now,
+  review: async (token) => {
+    const review = { spec: { token, audiences: [AUDIENCE] } } as V1TokenReview;
+    return (await client.create(TOKEN_REVIEW, review)).status ?? { authenticated: false };
+  },
+  memberOf: (key, podName) => {
+    const [namespace = '', name = ''] = key.split('/');
+    const training = trainings.get(namespace, name);
+    const pod = pods.get(namespace, podName);
+    if (!training || pod?.metadata?.labels?.[TRAINING_LABEL] !== name) return null;
+    return { pod: podName, podUid: pod.metadata.uid ?? '', storage: withDefaults(training).spec.checkpoint.storage };
+  },
+});
+
+const informers = { trainings, pools, nodes, pods };
+const server = createServer({
+  board,
+  inbox,
+  authenticator,
+  leader: elector,
+  metrics,
+  now,
+  log,
+  notReady: () => {
+    const missing = Object.entries(informers).filter(([, i]) => !i.hasSynced());
+    return missing.length === 0 ? null : `waiting for the first list of ${missing.map(([name]) => name).join(', ')}`;
+  },
+});
+
+for (const i of Object.values(informers)) i.start(stop.signal);
+const { port } = await server.listen({ host: '0.0.0.0', port: config.port });
+log.info({ port, url: config.advertiseUrl, apiserver: client.server }, 'serving');
+await Promise.all(Object.values(informers).map((i) => i.waitForSync(stop.signal))).catch(() => undefined);
+
+let finished: Promise<unknown> = Promise.resolve();
+await elector.run(
+  {
+    onStarted: (term) => {
+      log.info({ identity: config.identity }, 'leading');
+      metrics.instruments.leader.set({ name: 'vicuna-operator' }, 1);
+      finished = Promise.all([
+        trainingQueue.run(config.workers, (key) => trainingController.reconcile(key), term),
+        poolQueue.run(1, (name) => poolController.reconcile(name), term),
+      ]);
+    },
+    onStopped: async () => {
+      log.info('no longer leading');
+      metrics.instruments.leader.set({ name: 'vicuna-operator' }, 0);
+      board.release();
+      await finished;
+      await recorder.flush();
+    },
+  },
+  stop.signal,
+);
+await server.close();
+client.close();
+// Whoever lost the lease starts afresh: what it knows may be old.
+process.exit(stop.signal.aborted ? 0 : 1);

@@ -1,0 +1,88 @@
+import { GPU_POOL, type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
+import type { Informer } from '../kube/informer.ts';
+import type { WorkQueue } from '../kube/work-queue.ts';
+import type { OperatorMetrics } from '../server/metrics.ts';
+import { remainingLifeHours } from '../spot/capacity-memory.ts';
+import type { PoolBook } from './book.ts';
+
+/** Pods come and go in bursts; a pool's status follows them this much later, in one write. */
+const SETTLE_MS = 5_000;
+
+export interface PoolControllerOptions {
+  readonly client: KubeClient;
+  readonly pools: Informer<GpuPool>;
+  readonly queue: WorkQueue;
+  readonly book: PoolBook;
+  readonly metrics: OperatorMetrics;
+  readonly clock: () => number;
+}
+
+/** Keeps GpuPools' status: nodes, free GPUs, and the memory of launches and interruptions that outlives the operator. */
+export class PoolController {
+  readonly #o: PoolControllerOptions;
+
+  constructor(options: PoolControllerOptions) {
+    this.#o = options;
+    const { pools, queue, book, metrics } = options;
+    pools.onChange(({ type, object }) => {
+      const name = object.metadata.name ?? '';
+      if (type === 'deleted') {
+        book.removePool(name);
+        metrics.forgetPool(name);
+        return;
+      }
+      book.setPool(poolWithDefaults(object));
+      queue.addAfter(name, SETTLE_MS);
+    });
+    book.onMemory((pool) => queue.addAfter(pool, SETTLE_MS));
+    book.onRoom(() => {
+      for (const name of book.names()) queue.addAfter(name, SETTLE_MS);
+    });
+  }
+
+  async reconcile(name: string): Promise<void> {
+    const { client, pools, queue, book, metrics, clock } = this.#o;
+    const pool = pools.get(undefined, name);
+    if (!pool) return;
+    const memory = book.memory(name);
+    const room = book.room(name);
+    const now = clock();
+    const blocked = memory.blockedUntil !== null && memory.blockedUntil > now;
+    const life = remainingLifeHours(memory);
+    const { spec } = pool;
+    const price = spec.capacity === 'spot' ? (spec.price.spot ?? spec.price.onDemand) : spec.price.onDemand;
+    metrics.setPool(name, {
+      nodes: room.nodes,
+      gpusUsed: room.gpusTotal - room.gpusFree,
+      gpusFree: room.gpusFree,
+      pricePerHour: Number(price),
+      blocked,
+      remainingLifeSeconds: life * 3_600,
+      interruptions: memory.interruptions,
+      placed: memory.launched,
+      noCapacity: memory.noCapacity,
+    });
+    const status: NonNullable<GpuPool['status']> = {
+      observedGeneration: pool.metadata.generation ?? 0,
+      nodes: room.nodes,
+      gpus: { total: room.gpusTotal, free: room.gpusFree },
+      interruptions: memory.interruptions,
+      launches: { succeeded: memory.launched, failed: memory.noCapacity },
+      estimatedLifeHours: Number(life.toFixed(2)),
+      ...(blocked ? { blockedUntil: new Date(memory.blockedUntil ?? now).toISOString() } : {}),
+      memory: { ...memory },
+    };
+    if (JSON.stringify(status) === JSON.stringify(this.#written.get(name))) return;
+    try {
+      pools.upsert(await client.replaceStatus(GPU_POOL, { ...pool, status }));
+      this.#written.set(name, status);
+    } catch (error) {
+      if (!isConflict(error) && !isNotFound(error)) throw error;
+      queue.addAfter(name, SETTLE_MS);
+    }
+  }
+
+  /** What was last written, to spare the API server writes that change nothing. */
+  readonly #written = new Map<string, GpuPool['status']>();
+}

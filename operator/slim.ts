@@ -1,0 +1,75 @@
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { POOL_LABEL, TRAINING_LABEL } from './training/pods.ts';
+
+/**
+ * What the caches keep of a pod. A cluster's pods are the operator's largest memory by far, and most of a pod is of no concern here.
+ */
+export function slimPod(pod: V1Pod): V1Pod {
+  const { metadata, spec, status } = pod;
+  const labels = metadata?.labels ?? {};
+  const ours = labels[TRAINING_LABEL] !== undefined || labels[POOL_LABEL] !== undefined;
+  return {
+    metadata: {
+      name: metadata?.name,
+      namespace: metadata?.namespace,
+      uid: metadata?.uid,
+      resourceVersion: metadata?.resourceVersion,
+      creationTimestamp: metadata?.creationTimestamp,
+      ...(metadata?.deletionTimestamp
+        ? { deletionTimestamp: metadata.deletionTimestamp, deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds }
+        : {}),
+      ...(ours
+        ? {
+            labels,
+            ownerReferences: metadata?.ownerReferences?.map(({ apiVersion, kind, name, uid }) => ({ apiVersion, kind, name, uid })),
+          }
+        : {}),
+    },
+    spec: {
+      ...(spec?.nodeName ? { nodeName: spec.nodeName } : {}),
+      containers: (spec?.containers ?? [])
+        .filter((c) => c.resources?.limits || c.resources?.requests)
+        .map((c) => ({ name: c.name, resources: c.resources })),
+    },
+    status: {
+      phase: status?.phase,
+      ...(status?.reason ? { reason: status.reason } : {}),
+      ...(ours
+        ? {
+            podIP: status?.podIP,
+            conditions: status?.conditions?.filter((c) => c.type === 'PodScheduled' || c.type === 'DisruptionTarget'),
+            containerStatuses: status?.containerStatuses?.map(({ name, state }) => ({ name, state })),
+          }
+        : {}),
+    },
+  } as V1Pod;
+}
+
+/** What the caches keep of a node: no images, no addresses, no annotations. */
+export function slimNode(node: V1Node): V1Node {
+  const { metadata, spec, status } = node;
+  return {
+    metadata: {
+      name: metadata?.name,
+      uid: metadata?.uid,
+      resourceVersion: metadata?.resourceVersion,
+      labels: metadata?.labels,
+      creationTimestamp: metadata?.creationTimestamp,
+      ...(metadata?.deletionTimestamp ? { deletionTimestamp: metadata.deletionTimestamp } : {}),
+      // When its taints were written: taints other than NoExecute carry no time of their own.
+      managedFields: metadata?.managedFields
+        ?.filter((f) => JSON.stringify(f.fieldsV1 ?? {}).includes('f:taints'))
+        .map(({ time }) => ({ time, fieldsV1: { 'f:taints': {} } })),
+    },
+    spec: { taints: spec?.taints, unschedulable: spec?.unschedulable },
+    status: {
+      allocatable: status?.allocatable,
+      conditions: status?.conditions?.map(({ type, status: value, reason, lastTransitionTime }) => ({
+        type,
+        status: value,
+        reason,
+        lastTransitionTime,
+      })),
+    },
+  } as V1Node;
+}
