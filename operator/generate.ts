@@ -13,7 +13,10 @@ const HEADER = '# Generated from operator/api by `npm run generate`. Do not edit
 export function generatedFiles(): Map<string, string> {
   const files = new Map<string, string>();
   for (const kind of KINDS) {
-    files.set(`crds/vicuna.run_${kind.plural}.yaml`, HEADER + stringify(customResourceDefinition(kind), { lineWidth: 0, aliasDuplicateObjects: false }));
+    files.set(
+      `crds/vicuna.run_${kind.plural}.yaml`,
+      HEADER + stringify(customResourceDefinition(kind), { lineWidth: 0, aliasDuplicateObjects: false }),
+    );
   }
   files.set('docs/reference/api.md', apiReference(KINDS));
   files.set('docs/reference/metrics.md', metricsReference());

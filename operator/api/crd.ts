@@ -21,7 +21,12 @@ export interface Kind {
   readonly columns: readonly Column[];
 }
 
-export type Schema = { [key: string]: unknown; properties?: Record<string, Schema>; items?: Schema; additionalProperties?: Schema | boolean };
+export type Schema = {
+  [key: string]: unknown;
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  additionalProperties?: Schema | boolean;
+};
 
 /** Keywords of JSON Schema that a structural schema may not have. */
 const FORBIDDEN = new Set(['$schema', '~standard', 'id', 'propertyNames', 'const']);

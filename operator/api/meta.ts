@@ -14,7 +14,6 @@ export interface CrdMeta {
 export interface Rule {
   readonly rule: string;
   readonly message?: string;
-  readonly messageExpression?: string;
   readonly fieldPath?: string;
 }
 
@@ -41,7 +40,6 @@ export function immutable(field: string): Rule {
   return { rule: 'self == oldSelf', message: `${field} cannot be changed: create a new object instead` };
 }
 
-export const DNS_LABEL = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$';
 export const DNS_SUBDOMAIN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
 const MONEY = '^[0-9]{1,9}(\\.[0-9]{1,6})?$';
 

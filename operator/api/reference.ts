@@ -3,7 +3,12 @@ import { API_VERSION } from './meta.ts';
 
 /** The reference page: every field of every kind with type, bounds, default and what it is for. */
 export function apiReference(kinds: readonly Kind[]): string {
-  const lines = ['# API reference', '', `Group and version: \`${API_VERSION}\`. Generated from \`operator/api\` by \`npm run generate\`.`, ''];
+  const lines = [
+    '# API reference',
+    '',
+    `Group and version: \`${API_VERSION}\`. Generated from \`operator/api\` by \`npm run generate\`.`,
+    '',
+  ];
   for (const kind of kinds) {
     lines.push(`## ${kind.kind}`, '', kind.description, '', `Short name \`${kind.shortName}\`, ${kind.scope.toLowerCase()}.`, '');
     const schema = openApiSchema(kind);

@@ -1,18 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import {
-  API_VERSION,
-  conditionsSchema,
-  DNS_LABEL,
-  DNS_SUBDOMAIN,
-  dollars,
-  GROUP,
-  immutable,
-  type ObjectMeta,
-  time,
-  VERSION,
-} from './meta.ts';
+import { API_VERSION, conditionsSchema, DNS_SUBDOMAIN, dollars, GROUP, immutable, type ObjectMeta, time, VERSION } from './meta.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
@@ -131,8 +120,6 @@ const workers = z
     'x-kubernetes-validations': [
       {
         rule: '!has(self.max) || self.min <= self.max',
-        messageExpression:
-          '"min (" + string(self.min) + ") is larger than max (" + string(self.max) + "): give max at least " + string(self.min) + ", or leave max out for a fixed size"',
         message: 'min is larger than max: give a larger max, or leave max out for a fixed size',
       },
       {
@@ -197,12 +184,12 @@ const checkpoint = z
 
 const retryRule = z
   .strictObject({
-    on: z
+    causes: z
       .array(z.enum(['interruption', 'capacity', 'error', 'node']))
       .min(1)
       .max(4)
       .meta({ 'x-kubernetes-list-type': 'set' })
-      .describe('on these causes the rule speaks.'),
+      .describe('causes that the rule is for.'),
     exitCodes: z
       .array(z.int().min(1).max(255))
       .max(64)
@@ -220,7 +207,7 @@ const retryRule = z
   .meta({
     'x-kubernetes-validations': [
       {
-        rule: "!has(self.exitCodes) || self.on.all(c, c == 'error')",
+        rule: "!has(self.exitCodes) || self.causes.all(c, c == 'error')",
         message: 'exitCodes is for cause error only: put the other causes into a rule of their own',
       },
       {
@@ -435,8 +422,8 @@ export const vicunaTrainingSchema = z.object({ spec, status: status.optional() }
 /** Rules over the whole object: only here can CEL see the name. */
 export const trainingRules = [
   {
-    rule: `self.metadata.name.size() <= ${MAX_NAME_LENGTH} && self.metadata.name.matches('${DNS_LABEL}')`,
-    message: `metadata.name is part of pod names: use at most ${MAX_NAME_LENGTH} lower-case letters, digits and dashes`,
+    rule: `self.metadata.name.size() <= ${MAX_NAME_LENGTH}`,
+    message: `metadata.name is part of pod names: use at most ${MAX_NAME_LENGTH} characters`,
   },
 ] as const;
 

@@ -6,7 +6,7 @@ import type { Failure } from './failures.ts';
 /** Charges a failure of the training's own program. True when that was one too many, and the training has failed. */
 export function chargeFailure(d: Draft, failure: Failure): boolean {
   const rules: RetryRule[] = d.spec.retry.map((r) => ({
-    on: r.on,
+    on: r.causes,
     ...(r.exitCodes ? { exitCodes: r.exitCodes } : {}),
     ...(r.limit === undefined ? {} : { limit: r.limit }),
     ...(r.for ? { forSeconds: durationSeconds(r.for) } : {}),

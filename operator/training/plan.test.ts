@@ -217,7 +217,7 @@ describe("a program's own failure", () => {
   });
 
   it('ends the training when the budget is used up, with the program’s last words', () => {
-    const w = new World({ retry: [{ on: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
+    const w = new World({ retry: [{ causes: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
     w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 65, message: 'loss is not finite at step 25' });
     w.now += 6_100;
     w.report('demo-g1-1', { step: 25 });
@@ -228,7 +228,7 @@ describe("a program's own failure", () => {
   });
 
   it('is also a resume at another step than told', () => {
-    const w = new World({ retry: [{ on: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
+    const w = new World({ retry: [{ causes: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
     w.lose('demo-g1-1');
     w.step();
     w.start('demo-g2-1');
