@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Pki } from './pki.ts';
-import { type Daemon, endAll, isAlive, startDaemon, until } from './run.ts';
+import { type Daemon, endAll, Fatal, isAlive, startDaemon, until } from './run.ts';
 import { CONTROL_PLANE_TOOLS } from './tool-versions.ts';
 import { ensureTools, type ToolProgress } from './tools.ts';
 
@@ -30,7 +30,6 @@ export interface ControlPlane {
 
 export const SERVICE_RANGE = '10.96.0.0/16';
 const API_SERVICE = '10.96.0.1';
-export const DNS_SERVICE = '10.96.0.10';
 
 /** Starts etcd, API server, controller manager and scheduler as processes of this machine. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -70,7 +69,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const admin = join(directory, 'admin.kubeconfig');
   try {
     await until('the API server answering', 60_000, async () => {
-      for (const daemon of daemons) if (!isAlive(daemon.pid)) throw new Ended(`${daemon.name} ended: see ${join(directory, `${daemon.name}.log`)}\n${lastWords(join(directory, `${daemon.name}.log`))}`);
+      for (const daemon of daemons) if (!isAlive(daemon.pid)) throw new Fatal(`${daemon.name} ended: see ${join(directory, `${daemon.name}.log`)}\n${lastWords(join(directory, `${daemon.name}.log`))}`);
       return isReady(url, pki);
     });
   } catch (error) {
@@ -123,8 +122,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
   };
 }
-
-class Ended extends Error {}
 
 interface ApiserverSettings {
   readonly pki: Pki;

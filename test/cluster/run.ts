@@ -57,6 +57,9 @@ export function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Thrown by a condition that can no longer come true. */
+export class Fatal extends Error {}
+
 /** Polls until `condition` holds; throws `what` after `timeoutMs`. */
 export async function until(what: string, timeoutMs: number, condition: () => Promise<boolean> | boolean, everyMs = 50): Promise<void> {
   const deadline = performance.now() + timeoutMs;
@@ -66,6 +69,7 @@ export async function until(what: string, timeoutMs: number, condition: () => Pr
       if (await condition()) return;
       last = undefined;
     } catch (error) {
+      if (error instanceof Fatal) throw error;
       last = error;
     }
     await new Promise((resolve) => setTimeout(resolve, everyMs));
