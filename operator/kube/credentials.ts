@@ -1,31 +1,29 @@
-import { Worker } from 'node:worker_threads';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 
 /** How to reach an API server and prove who we are. */
 export interface Credentials {
   readonly server: string;
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
   /** Value of the Authorization header; may expire. */
-  readonly authorization: string | undefined;
+  readonly authorization?: string | undefined;
   readonly rejectUnauthorized: boolean;
 }
 
+const READER = fileURLToPath(new URL('./credentials-reader.ts', import.meta.url));
+
 /**
  * Reads a kubeconfig (or the in-cluster account) with @kubernetes/client-node, which knows every way of authentication there is:
- * files, exec plugins, OIDC. Importing it costs 80 MB for as long as the process lives, so a thread does it and ends.
+ * files, exec plugins, OIDC. Importing it costs 80 MB for as long as the process lives, so another process does it.
  */
 export function loadCredentials(path: string | null): Promise<Credentials> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./credentials-worker.ts', import.meta.url), { workerData: { path } });
-    let done = false;
-    worker.once('message', (credentials: Credentials) => {
-      done = true;
-      resolve(credentials);
-    });
-    worker.once('error', reject);
-    worker.once('exit', (code) => {
-      if (!done) reject(new Error(`reading ${path ?? 'the default kubeconfig'} ended with code ${code}`));
+    execFile(process.execPath, [READER, ...(path === null ? [] : [path])], { timeout: 30_000 }, (error, stdout, stderr) => {
+      // The output holds keys: it never goes into a message.
+      if (error) reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${stderr.trim().split('\n').at(-1) ?? error.message}`));
+      else resolve(JSON.parse(stdout) as Credentials);
     });
   });
 }

@@ -1,12 +1,11 @@
-// Runs in a thread of its own that ends when it has answered: see credentials.ts.
+// A process of its own that prints credentials as JSON and ends: see credentials.ts.
 import type { RequestOptions } from 'node:https';
-import { parentPort, workerData } from 'node:worker_threads';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Credentials } from './credentials.ts';
 
-const { path } = workerData as { path: string | null };
+const path = process.argv[2];
 const config = new KubeConfig();
-if (path === null) config.loadFromDefault();
+if (path === undefined) config.loadFromDefault();
 else config.loadFromFile(path);
 const cluster = config.getCurrentCluster();
 if (cluster === null) throw new Error(`the kubeconfig ${path ?? ''} has no current cluster: set current-context`);
@@ -22,4 +21,4 @@ const credentials: Credentials = {
   authorization: (options.headers as Record<string, string> | undefined)?.Authorization,
   rejectUnauthorized: options.rejectUnauthorized !== false,
 };
-parentPort?.postMessage(credentials);
+process.stdout.write(JSON.stringify(credentials));

@@ -1,0 +1,196 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { V1Job } from '@kubernetes/client-node';
+import { parseAllDocuments } from 'yaml';
+import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { KubeClient } from '../../operator/kube/client.ts';
+import { CUSTOM_RESOURCE_DEFINITION, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
+import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
+import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
+import { OperatorProcess } from '../cluster/operator-process.ts';
+import { ROOT } from '../cluster/paths.ts';
+import { until } from '../cluster/run.ts';
+
+const JOB: ResourceType<V1Job> = { group: 'batch', version: 'v1', kind: 'Job', plural: 'jobs', namespaced: true };
+const LABELS = { 'bench.vicuna.run/pool': 'scale' };
+const NAMESPACE = 'default';
+
+export interface ScaleSettings {
+  readonly trainings: number;
+  readonly workers: number;
+  readonly nodes: number;
+  readonly gpusPerNode: number;
+  readonly nodesLost: number;
+}
+
+export const SCALE_SETTINGS: ScaleSettings = { trainings: 1_000, workers: 2, nodes: 300, gpusPerNode: 8, nodesLost: 20 };
+
+/** A control plane with kwok nodes, the CRDs, and one pool over all nodes. */
+export class ScaleBench {
+  readonly settings: ScaleSettings;
+  readonly controlPlane: ControlPlane;
+  readonly client: KubeClient;
+  readonly nodes: KwokNodes;
+  readonly directory: string;
+
+  private constructor(settings: ScaleSettings, controlPlane: ControlPlane, client: KubeClient, nodes: KwokNodes, directory: string) {
+    this.settings = settings;
+    this.controlPlane = controlPlane;
+    this.client = client;
+    this.nodes = nodes;
+    this.directory = directory;
+  }
+
+  static async start(settings: ScaleSettings): Promise<ScaleBench> {
+    const directory = mkdtempSync(join(tmpdir(), 'vicuna-scale-'));
+    const controlPlane = await startControlPlane({ directory: join(directory, 'control-plane') });
+    const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
+    await applyCrds(client);
+    const nodes = await startKwokNodes(controlPlane, client, { count: settings.nodes, gpus: settings.gpusPerNode, labels: LABELS });
+    await client.create(GPU_POOL, scalePool(settings));
+    return new ScaleBench(settings, controlPlane, client, nodes, directory);
+  }
+
+  async stop(): Promise<void> {
+    this.client.close();
+    await this.nodes.stop();
+    await this.controlPlane.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Seconds from the first create until all pods of plain Jobs of the same shape run; the Jobs are removed again. */
+  async plainJobs(): Promise<number> {
+    const { trainings, workers } = this.settings;
+    const startedAt = performance.now();
+    await inParallel(trainings, 16, (i) => this.client.create(JOB, plainJob(`job-${i}`, workers)));
+    await this.#untilRunning('job', trainings * workers);
+    const seconds = (performance.now() - startedAt) / 1000;
+    await inParallel(trainings, 16, (i) => this.client.delete(JOB, NAMESPACE, `job-${i}`, { propagationPolicy: 'Background' }));
+    await until('plain Jobs removed', 180_000, async () => (await this.client.list(POD, { namespace: NAMESPACE, limit: 1 })).items.length === 0, 500);
+    return seconds;
+  }
+
+  /** Seconds from the first create until all trainings' worlds are published, and what the operator used for it. */
+  async launch(operator: OperatorProcess): Promise<{ seconds: number; cpuSeconds: number; peakMemoryMiB: number; requestsPerTraining: number }> {
+    const { trainings } = this.settings;
+    const cpuBefore = operator.cpuSeconds;
+    const requestsBefore = await requests(operator);
+    const startedAt = performance.now();
+    await inParallel(trainings, 16, (i) => this.client.create(TRAINING, scaleTraining(`t-${i}`, this.settings.workers)));
+    await until('all trainings running', 300_000, async () => (await this.#phases()).running >= trainings, 250);
+    const seconds = (performance.now() - startedAt) / 1000;
+    const used = operator.cpuSeconds - cpuBefore;
+    return { seconds, cpuSeconds: used, peakMemoryMiB: operator.peakMemory, requestsPerTraining: ((await requests(operator)) - requestsBefore) / trainings };
+  }
+
+  /** Takes nodes away; seconds from then until each gang on them runs again in its next world, sorted. */
+  async recovery(): Promise<{ affected: number; p50: number; p99: number; seconds: readonly number[] }> {
+    const { nodesLost } = this.settings;
+    const lost = new Set(this.nodes.names.slice(0, nodesLost));
+    const { items } = await this.client.list(POD, { namespace: NAMESPACE });
+    const affected = new Set(items.filter((p) => lost.has(p.spec?.nodeName ?? '')).map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''));
+    const deletedAt = Date.now();
+    await Promise.all([...lost].map((name) => this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 })));
+    const recovered = new Map<string, number>();
+    await until('all gangs running again', 120_000, async () => {
+      const list = await this.client.list(TRAINING, { namespace: NAMESPACE });
+      for (const training of list.items) {
+        const name = training.metadata.name ?? '';
+        const startedAt = training.status?.world && Date.parse(training.status.world.startedAt);
+        if (affected.has(name) && startedAt !== undefined && startedAt >= deletedAt && training.status?.next === undefined) recovered.set(name, (startedAt - deletedAt) / 1000);
+      }
+      return recovered.size === affected.size;
+    }, 200);
+    const seconds = [...recovered.values()].sort((a, b) => a - b);
+    return { affected: affected.size, p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99), seconds };
+  }
+
+  async #phases(): Promise<{ running: number }> {
+    const { items } = await this.client.list(TRAINING, { namespace: NAMESPACE });
+    return { running: items.filter((t) => t.status?.phase === 'Running').length };
+  }
+
+  async #untilRunning(prefix: string, count: number): Promise<void> {
+    await until(`${count} ${prefix} pods running`, 300_000, async () => {
+      const { items } = await this.client.list(POD, { namespace: NAMESPACE });
+      return items.filter((p) => p.status?.phase === 'Running').length >= count;
+    }, 250);
+  }
+}
+
+export async function applyCrds(client: KubeClient): Promise<void> {
+  for (const plural of ['vicunatrainings', 'gpupools']) {
+    for (const document of parseAllDocuments(readFileSync(join(ROOT, 'crds', `vicuna.run_${plural}.yaml`), 'utf8'))) {
+      await client.apply(CUSTOM_RESOURCE_DEFINITION, document.toJS());
+    }
+  }
+  await until('the kinds being served', 20_000, async () => {
+    await client.list(TRAINING, { limit: 1 });
+    await client.list(GPU_POOL, { limit: 1 });
+    return true;
+  });
+}
+
+export function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
+}
+
+async function requests(operator: OperatorProcess): Promise<number> {
+  const lines = (await operator.metrics()).split('\n').filter((line) => line.startsWith('vicuna_api_requests_total{') && !line.includes('resource="leases"'));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+async function inParallel(count: number, width: number, work: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < count) await work(next++);
+    }),
+  );
+}
+
+function scalePool(settings: ScaleSettings): GpuPool {
+  return {
+    metadata: { name: 'scale' },
+    spec: {
+      cloud: 'aws',
+      capacity: 'spot',
+      accelerator: { type: 'A100', count: settings.gpusPerNode, resourceName: 'nvidia.com/gpu' },
+      price: { onDemand: '20', spot: '8' },
+      nodeSelector: LABELS,
+      notice: '120s',
+    },
+  };
+}
+
+function scaleTraining(name: string, workers: number): VicunaTraining {
+  return {
+    metadata: { name, namespace: NAMESPACE },
+    spec: {
+      model: { base: 's3://models/tiny' },
+      dataset: { uri: 's3://data/conversations.jsonl' },
+      workers: { min: workers, gpusPerWorker: 1, image: 'trainer' },
+      checkpoint: { storage: `s3://checkpoints/${name}`, interval: '10m' },
+    },
+  } as unknown as VicunaTraining;
+}
+
+function plainJob(name: string, pods: number): V1Job {
+  return {
+    metadata: { name, namespace: NAMESPACE },
+    spec: {
+      parallelism: pods,
+      completions: pods,
+      template: {
+        spec: {
+          restartPolicy: 'Never',
+          nodeSelector: LABELS,
+          containers: [{ name: 'trainer', image: 'trainer', resources: { limits: { 'nvidia.com/gpu': '1' } } }],
+        },
+      },
+    },
+  };
+}
+
