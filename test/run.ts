@@ -45,7 +45,14 @@ async function check(command: string, args: readonly string[]): Promise<Count> {
 
 async function vitest(project: string): Promise<Count> {
   const report = join(scratch, `${project}.json`);
-  const code = await execute('vitest', ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]);
+  const code = await execute('vitest', [
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
   return counted(code, () => {
     const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
     return { passed: numPassedTests, failed: Math.max(numFailedTests, code === 0 ? 0 : numFailedTestSuites) };
@@ -93,7 +100,9 @@ for (const suite of SUITES.filter((s) => wanted.length === 0 || wanted.includes(
   const count = await suite.run();
   passed += count.passed;
   failed += count.failed;
-  rows.push(`${suite.name.padEnd(12)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ${((performance.now() - startedAt) / 1000).toFixed(0).padStart(5)} s`);
+  rows.push(
+    `${suite.name.padEnd(12)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ${((performance.now() - startedAt) / 1000).toFixed(0).padStart(5)} s`,
+  );
 }
 console.log(`\n${rows.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);

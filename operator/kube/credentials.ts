@@ -22,7 +22,8 @@ export function loadCredentials(path: string | null): Promise<Credentials> {
   return new Promise((resolve, reject) => {
     execFile(process.execPath, [READER, ...(path === null ? [] : [path])], { timeout: 30_000 }, (error, stdout, stderr) => {
       // The output holds keys: it never goes into a message.
-      if (error) reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${stderr.trim().split('\n').at(-1) ?? error.message}`));
+      if (error)
+        reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${stderr.trim().split('\n').at(-1) ?? error.message}`));
       else resolve(JSON.parse(stdout) as Credentials);
     });
   });

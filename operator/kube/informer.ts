@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, isExpired, type KubeClient, type List } from './client.ts';
 import { Backoff } from './backoff.ts';
+import { ApiError, isExpired, type KubeClient, type List } from './client.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { isOlder, Store, storeKey } from './store.ts';
 import { type KubeObject, metadataOf, type ResourceType } from './types.ts';

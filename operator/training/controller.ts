@@ -2,7 +2,7 @@ import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import { FINALIZER, TRAINING, type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
-import { type KubeClient, isAlreadyExists, isConflict, isNotFound } from '../kube/client.ts';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { POD, SECRET } from '../kube/types.ts';

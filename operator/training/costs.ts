@@ -11,7 +11,8 @@ export function accrueCosts(d: Draft): void {
   d.status.accruedUntil = isoTime(d.now);
   d.status.startedAt ??= d.status.world ? isoTime(d.now) : undefined;
   if (d.status.startedAt === undefined) delete d.status.startedAt;
-  const totals = (d.status.totals ??= {});
+  d.status.totals ??= {};
+  const { totals } = d.status;
   const seconds = since === undefined ? 0 : (d.now - since) / 1000;
   let ledger: Ledger = {
     gpuHours: totals.gpuHours ?? 0,

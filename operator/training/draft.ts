@@ -106,7 +106,8 @@ export class Draft {
   }
 
   condition(type: string, status: 'True' | 'False' | 'Unknown', reason: string, message: string): void {
-    const conditions = (this.status.conditions ??= []);
+    this.status.conditions ??= [];
+    const { conditions } = this.status;
     const previous = conditions.find((c) => c.type === type);
     const lastTransitionTime = previous?.status === status ? previous.lastTransitionTime : isoTime(this.now);
     const observedGeneration = this.status.observedGeneration ?? 0;

@@ -1,12 +1,12 @@
-import { FINALIZER } from '../api/vicuna-training.ts';
 import { durationSeconds } from '../api/duration.ts';
+import { FINALIZER } from '../api/vicuna-training.ts';
 import { chargeFailure } from './budget.ts';
 import { Draft, isoTime, milliseconds, type Plan } from './draft.ts';
 import { attributeFailures } from './failures.ts';
 import { openRecords, recordInterruptions, resumedStep, timeLegs } from './interruptions.ts';
 import { healthOf, reportOf } from './members.ts';
-import { collectCheckpoint, settleStatus } from './status.ts';
 import type { TrainingState } from './state.ts';
+import { collectCheckpoint, settleStatus } from './status.ts';
 import { worldForBoard } from './world-message.ts';
 import { createMissing, formNext, isTraining, removeStrays, repairForming, switchWorlds } from './worlds.ts';
 

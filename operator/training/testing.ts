@@ -2,8 +2,8 @@ import type { Report } from '../api/protocol.ts';
 import { type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
 import type { Interruption } from '../signals/interruption.ts';
 import type { Plan } from './draft.ts';
-import { planTraining } from './plan.ts';
 import type { PoolView } from './placement.ts';
+import { planTraining } from './plan.ts';
 import type { TrainingState, WorkerPod } from './state.ts';
 
 export const START = Date.parse('2026-01-01T00:00:00Z');

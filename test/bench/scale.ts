@@ -9,7 +9,7 @@ import { KubeClient } from '../../operator/kube/client.ts';
 import { CUSTOM_RESOURCE_DEFINITION, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
-import { OperatorProcess } from '../cluster/operator-process.ts';
+import type { OperatorProcess } from '../cluster/operator-process.ts';
 import { ROOT } from '../cluster/paths.ts';
 import { until } from '../cluster/run.ts';
 
@@ -68,12 +68,19 @@ export class ScaleBench {
     await this.#untilRunning('job', trainings * workers);
     const seconds = (performance.now() - startedAt) / 1000;
     await inParallel(trainings, 16, (i) => this.client.delete(JOB, NAMESPACE, `job-${i}`, { propagationPolicy: 'Background' }));
-    await until('plain Jobs removed', 180_000, async () => (await this.client.list(POD, { namespace: NAMESPACE, limit: 1 })).items.length === 0, 500);
+    await until(
+      'plain Jobs removed',
+      180_000,
+      async () => (await this.client.list(POD, { namespace: NAMESPACE, limit: 1 })).items.length === 0,
+      500,
+    );
     return seconds;
   }
 
   /** Seconds from the first create until all trainings' worlds are published, and what the operator used for it. */
-  async launch(operator: OperatorProcess): Promise<{ seconds: number; cpuSeconds: number; peakMemoryMiB: number; requestsPerTraining: number }> {
+  async launch(
+    operator: OperatorProcess,
+  ): Promise<{ seconds: number; cpuSeconds: number; peakMemoryMiB: number; requestsPerTraining: number }> {
     const { trainings } = this.settings;
     const cpuBefore = operator.cpuSeconds;
     const requestsBefore = await requests(operator);
@@ -82,7 +89,12 @@ export class ScaleBench {
     await until('all trainings running', 300_000, async () => (await this.#phases()).running >= trainings, 250);
     const seconds = (performance.now() - startedAt) / 1000;
     const used = operator.cpuSeconds - cpuBefore;
-    return { seconds, cpuSeconds: used, peakMemoryMiB: operator.peakMemory, requestsPerTraining: ((await requests(operator)) - requestsBefore) / trainings };
+    return {
+      seconds,
+      cpuSeconds: used,
+      peakMemoryMiB: operator.peakMemory,
+      requestsPerTraining: ((await requests(operator)) - requestsBefore) / trainings,
+    };
   }
 
   /** Takes nodes away; seconds from then until each gang on them runs again in its next world, sorted. */
@@ -90,19 +102,27 @@ export class ScaleBench {
     const { nodesLost } = this.settings;
     const lost = new Set(this.nodes.names.slice(0, nodesLost));
     const { items } = await this.client.list(POD, { namespace: NAMESPACE });
-    const affected = new Set(items.filter((p) => lost.has(p.spec?.nodeName ?? '')).map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''));
+    const affected = new Set(
+      items.filter((p) => lost.has(p.spec?.nodeName ?? '')).map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''),
+    );
     const deletedAt = Date.now();
     await Promise.all([...lost].map((name) => this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 })));
     const recovered = new Map<string, number>();
-    await until('all gangs running again', 120_000, async () => {
-      const list = await this.client.list(TRAINING, { namespace: NAMESPACE });
-      for (const training of list.items) {
-        const name = training.metadata.name ?? '';
-        const startedAt = training.status?.world && Date.parse(training.status.world.startedAt);
-        if (affected.has(name) && startedAt !== undefined && startedAt >= deletedAt && training.status?.next === undefined) recovered.set(name, (startedAt - deletedAt) / 1000);
-      }
-      return recovered.size === affected.size;
-    }, 200);
+    await until(
+      'all gangs running again',
+      120_000,
+      async () => {
+        const list = await this.client.list(TRAINING, { namespace: NAMESPACE });
+        for (const training of list.items) {
+          const name = training.metadata.name ?? '';
+          const startedAt = training.status?.world && Date.parse(training.status.world.startedAt);
+          if (affected.has(name) && startedAt !== undefined && startedAt >= deletedAt && training.status?.next === undefined)
+            recovered.set(name, (startedAt - deletedAt) / 1000);
+        }
+        return recovered.size === affected.size;
+      },
+      200,
+    );
     const seconds = [...recovered.values()].sort((a, b) => a - b);
     return { affected: affected.size, p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99), seconds };
   }
@@ -113,10 +133,15 @@ export class ScaleBench {
   }
 
   async #untilRunning(prefix: string, count: number): Promise<void> {
-    await until(`${count} ${prefix} pods running`, 300_000, async () => {
-      const { items } = await this.client.list(POD, { namespace: NAMESPACE });
-      return items.filter((p) => p.status?.phase === 'Running').length >= count;
-    }, 250);
+    await until(
+      `${count} ${prefix} pods running`,
+      300_000,
+      async () => {
+        const { items } = await this.client.list(POD, { namespace: NAMESPACE });
+        return items.filter((p) => p.status?.phase === 'Running').length >= count;
+      },
+      250,
+    );
   }
 }
 
@@ -138,7 +163,9 @@ export function quantile(sorted: readonly number[], q: number): number {
 }
 
 async function requests(operator: OperatorProcess): Promise<number> {
-  const lines = (await operator.metrics()).split('\n').filter((line) => line.startsWith('vicuna_api_requests_total{') && !line.includes('resource="leases"'));
+  const lines = (await operator.metrics())
+    .split('\n')
+    .filter((line) => line.startsWith('vicuna_api_requests_total{') && !line.includes('resource="leases"'));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
@@ -193,4 +220,3 @@ function plainJob(name: string, pods: number): V1Job {
     },
   };
 }
-

@@ -16,7 +16,8 @@ export async function ensurePackages(): Promise<void> {
   const missing = Object.entries(PACKAGES).filter(([, file]) => !existsSync(file));
   if (missing.length === 0) return;
   const names = missing.map(([name]) => name);
-  if (!existsSync('/usr/bin/apt-get')) throw new Error(`this machine lacks ${names.join(', ')} and has no apt-get: install them with its own package manager`);
+  if (!existsSync('/usr/bin/apt-get'))
+    throw new Error(`this machine lacks ${names.join(', ')} and has no apt-get: install them with its own package manager`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   await attempt('apt-get', ['update', '-qq']);
   await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...names], { env });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isConflict, isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import { ensurePackages } from './apt.ts';
-import { type ControlPlane, lastWords, startControlPlane } from './control-plane.ts';
+import { attachControlPlane, type ControlPlane, freePorts, lastWords, startControlPlane } from './control-plane.ts';
 import { ensureImages } from './images.ts';
 import { killNode, linkTools, type NodeState, removeNodeRemains, startNode } from './node.ts';
 import { type NodeSpec, noticeTaint } from './node-profiles.ts';
@@ -31,6 +31,10 @@ export interface ClusterOptions {
 interface ClusterState {
   readonly name: string;
   readonly prefix: string;
+  readonly address: string;
+  readonly url: string;
+  readonly s3Port: number;
+  readonly images: readonly string[];
   readonly pids: number[];
   readonly nodes: NodeState[];
   nextIndex: number;
@@ -48,7 +52,14 @@ export class Cluster {
   readonly #images: readonly string[];
   readonly #doomed = new Map<string, { timer: NodeJS.Timeout; done: Promise<void> }>();
 
-  private constructor(directory: string, controlPlane: ControlPlane, client: KubeClient, s3: S3, state: ClusterState, images: readonly string[]) {
+  private constructor(
+    directory: string,
+    controlPlane: ControlPlane,
+    client: KubeClient,
+    s3: S3,
+    state: ClusterState,
+    images: readonly string[],
+  ) {
     this.directory = directory;
     this.controlPlane = controlPlane;
     this.client = client;
@@ -59,12 +70,15 @@ export class Cluster {
 
   static async start(options: ClusterOptions): Promise<Cluster> {
     const { progress = () => {}, name = 'cluster' } = options;
-    if (process.getuid?.() !== 0) throw new Error('the embedded cluster starts containers and needs root: run it as root, or use --kubeconfig with a cluster of yours');
+    if (process.getuid?.() !== 0)
+      throw new Error('the embedded cluster starts containers and needs root: run it as root, or use --kubeconfig with a cluster of yours');
     const directory = join(RUN, name);
     await removeCluster(name);
     progress('tools', 'Debian packages');
     await ensurePackages();
-    await ensureTools([...CONTROL_PLANE_TOOLS, ...NODE_TOOLS], (tool, how, share, left) => progress('tools', `${how} ${tool}`, share, left));
+    await ensureTools([...CONTROL_PLANE_TOOLS, ...NODE_TOOLS], (tool, how, share, left) =>
+      progress('tools', `${how} ${tool}`, share, left),
+    );
     progress('tools', 'images');
     const images = await ensureImages();
     progress('tools', 'Python packages');
@@ -72,13 +86,14 @@ export class Cluster {
     progress('cluster', 'control plane');
     mkdirSync(directory, { recursive: true });
     await linkTools(join(directory, 'nodes'));
-    const state: ClusterState = { name, prefix: PREFIX, pids: [], nodes: [], nextIndex: 1 };
     const address = await makeHostAddress(PREFIX);
+    const [s3Port = 0] = await freePorts(1);
     const controlPlane = await startControlPlane({ directory: join(directory, 'control-plane'), address, audit: options.audit === true });
-    state.pids.push(...Object.values(controlPlane.pids));
+    const pids = Object.values(controlPlane.pids);
+    const state: ClusterState = { name, prefix: PREFIX, address, url: controlPlane.url, s3Port, images, pids, nodes: [], nextIndex: 1 };
     save(directory, state);
     for (const daemon of await startServices(controlPlane)) state.pids.push(daemon.pid);
-    const s3 = await S3.start({ directory: join(directory, 's3'), address });
+    const s3 = await S3.start({ directory: join(directory, 's3'), address, port: s3Port });
     state.pids.push(s3.pid);
     save(directory, state);
     const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
@@ -86,10 +101,28 @@ export class Cluster {
     progress('cluster', `${options.nodes.length} nodes`);
     // Two at a time: more only makes them wait for each other on a small machine.
     const queue = [...options.nodes];
-    await Promise.all([0, 1].map(async () => {
-      for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) await cluster.addNode(spec);
-    }));
+    await Promise.all(
+      [0, 1].map(async () => {
+        for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) await cluster.addNode(spec);
+      }),
+    );
     return cluster;
+  }
+
+  /** A cluster that an earlier command has started. */
+  static async attach(name: string): Promise<Cluster> {
+    const directory = join(RUN, name);
+    const state = JSON.parse(readFileSync(stateFile(directory), 'utf8')) as ClusterState;
+    const controlPlane = attachControlPlane(join(directory, 'control-plane'), state.address, state.url);
+    const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
+    return new Cluster(
+      directory,
+      controlPlane,
+      client,
+      S3.attach({ directory: join(directory, 's3'), address: state.address, port: state.s3Port }),
+      state,
+      state.images,
+    );
   }
 
   get kubeconfig(): string {
@@ -119,7 +152,8 @@ export class Cluster {
     this.#state.nodes.push(node);
     save(this.directory, this.#state);
     await until(`node ${spec.name} ready (log: ${node.directory}/kubelet.log)`, 60_000, async () => {
-      if (!node.pids.every(isAlive)) throw new Fatal(`kubelet or containerd of ${spec.name} ended: ${lastWords(join(node.directory, 'kubelet.log'))}`);
+      if (!node.pids.every(isAlive))
+        throw new Fatal(`kubelet or containerd of ${spec.name} ended: ${lastWords(join(node.directory, 'kubelet.log'))}`);
       const found = await this.client.get(NODE, undefined, spec.name);
       return found.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
     });
@@ -131,7 +165,11 @@ export class Cluster {
     if (spec.gpus === 0) return;
     const patch = { status: { capacity: { 'nvidia.com/gpu': String(spec.gpus) }, allocatable: { 'nvidia.com/gpu': String(spec.gpus) } } };
     await this.client.mergePatch(NODE, undefined, spec.name, patch, { subresource: 'status' });
-    await until(`GPUs of ${spec.name}`, 30_000, async () => Number((await this.client.get(NODE, undefined, spec.name)).status?.allocatable?.['nvidia.com/gpu'] ?? 0) === spec.gpus);
+    await until(
+      `GPUs of ${spec.name}`,
+      30_000,
+      async () => Number((await this.client.get(NODE, undefined, spec.name)).status?.allocatable?.['nvidia.com/gpu'] ?? 0) === spec.gpus,
+    );
   }
 
   /**
@@ -181,11 +219,6 @@ export class Cluster {
     save(this.directory, this.#state);
   }
 
-  /** A new machine of the same kind takes the place of one that was taken away. */
-  async replaceNode(old: NodeSpec, name: string): Promise<void> {
-    await this.addNode({ ...old, name });
-  }
-
   #node(name: string): NodeState {
     const node = this.#state.nodes.find((n) => n.spec.name === name);
     if (!node) throw new Error(`there is no node ${name}: the nodes are ${this.#state.nodes.map((n) => n.spec.name).join(', ')}`);
@@ -225,7 +258,10 @@ export async function removeCluster(name: string): Promise<void> {
   if (existsSync(stateFile(directory))) {
     const state = JSON.parse(readFileSync(stateFile(directory), 'utf8')) as ClusterState;
     for (const node of state.nodes) await killNode(node);
-    await endAll(state.pids.filter((pid) => belongsTo(pid, directory)), 2_000);
+    await endAll(
+      state.pids.filter((pid) => belongsTo(pid, directory)),
+      2_000,
+    );
     for (const node of state.nodes) await removeNodeRemains(node);
     await removeServiceRules(state.prefix);
   }

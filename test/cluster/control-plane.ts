@@ -40,7 +40,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const pki = new Pki(join(directory, 'pki'));
   await pki.create();
   await Promise.all([
-    pki.issue('apiserver', '/CN=kube-apiserver', ['127.0.0.1', address, API_SERVICE, 'localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc']),
+    pki.issue('apiserver', '/CN=kube-apiserver', [
+      '127.0.0.1',
+      address,
+      API_SERVICE,
+      'localhost',
+      'kubernetes',
+      'kubernetes.default',
+      'kubernetes.default.svc',
+    ]),
     pki.issue('admin', '/O=system:masters/CN=admin'),
     pki.issue('controller-manager', '/CN=system:kube-controller-manager'),
     pki.issue('scheduler', '/CN=system:kube-scheduler'),
@@ -65,15 +73,26 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     '--unsafe-no-fsync',
     '--log-level=error',
   ]);
-  start('kube-apiserver', tools['kube-apiserver'], apiserverArguments({ pki, address, apiPort, etcdUrl, directory, audit: options.audit === true }));
+  start(
+    'kube-apiserver',
+    tools['kube-apiserver'],
+    apiserverArguments({ pki, address, apiPort, etcdUrl, directory, audit: options.audit === true }),
+  );
   const admin = join(directory, 'admin.kubeconfig');
   try {
     await until('the API server answering', 60_000, async () => {
-      for (const daemon of daemons) if (!isAlive(daemon.pid)) throw new Fatal(`${daemon.name} ended: see ${join(directory, `${daemon.name}.log`)}\n${lastWords(join(directory, `${daemon.name}.log`))}`);
+      for (const daemon of daemons)
+        if (!isAlive(daemon.pid))
+          throw new Fatal(
+            `${daemon.name} ended: see ${join(directory, `${daemon.name}.log`)}\n${lastWords(join(directory, `${daemon.name}.log`))}`,
+          );
       return isReady(url, pki);
     });
   } catch (error) {
-    await endAll(daemons.map((d) => d.pid), 2_000);
+    await endAll(
+      daemons.map((d) => d.pid),
+      2_000,
+    );
     throw error;
   }
   start('kube-controller-manager', tools['kube-controller-manager'], [
@@ -115,11 +134,35 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     pids,
     async stop() {
       // The API server first would make the others wait for it; etcd last, so that nothing complains.
-      await endAll([pids['kube-scheduler'] ?? 0, pids['kube-controller-manager'] ?? 0].filter((p) => p > 0), 2_000);
-      await endAll([pids['kube-apiserver'] ?? 0].filter((p) => p > 0), 3_000);
-      await endAll([pids.etcd ?? 0].filter((p) => p > 0), 2_000);
+      await endAll(
+        [pids['kube-scheduler'] ?? 0, pids['kube-controller-manager'] ?? 0].filter((p) => p > 0),
+        2_000,
+      );
+      await endAll(
+        [pids['kube-apiserver'] ?? 0].filter((p) => p > 0),
+        3_000,
+      );
+      await endAll(
+        [pids.etcd ?? 0].filter((p) => p > 0),
+        2_000,
+      );
       rmSync(join(directory, 'etcd'), { recursive: true, force: true });
     },
+  };
+}
+
+/** A control plane that another process has started; it is stopped by who removes its cluster. */
+export function attachControlPlane(directory: string, address: string, url: string): ControlPlane {
+  const pki = new Pki(join(directory, 'pki'));
+  return {
+    directory,
+    address,
+    url,
+    kubeconfig: join(directory, 'admin.kubeconfig'),
+    pki,
+    auditLog: join(directory, 'audit.log'),
+    pids: {},
+    stop: async () => {},
   };
 }
 
@@ -134,7 +177,10 @@ interface ApiserverSettings {
 
 function apiserverArguments({ pki, address, apiPort, etcdUrl, directory, audit }: ApiserverSettings): string[] {
   const policy = join(directory, 'audit-policy.json');
-  writeFileSync(policy, JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', omitStages: ['RequestReceived'], rules: [{ level: 'Metadata' }] }));
+  writeFileSync(
+    policy,
+    JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', omitStages: ['RequestReceived'], rules: [{ level: 'Metadata' }] }),
+  );
   return [
     `--etcd-servers=${etcdUrl}`,
     '--bind-address=0.0.0.0',

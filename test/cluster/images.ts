@@ -38,7 +38,9 @@ async function ensureBase(): Promise<string> {
 /** A directory of the project as a layer, the same bytes for the same content. */
 async function sourceLayer(directory: string, at: string): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((n) => n.endsWith('.py')).sort()) {
+  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((n) => n.endsWith('.py'))
+    .sort()) {
     hash.update(name).update(readFileSync(join(directory, name)));
   }
   const target = join(IMAGES, `source-${hash.digest('hex').slice(0, 12)}.tar`);
@@ -46,20 +48,41 @@ async function sourceLayer(directory: string, at: string): Promise<string> {
   const scratch = mkdtempSync(join(IMAGES, 'source-'));
   cpSync(directory, join(scratch, 'root', at), { recursive: true, filter: (path) => !path.includes('__pycache__') });
   const tar = join(scratch, 'layer.tar');
-  await run('tar', ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-cf', tar, '-C', join(scratch, 'root'), '.']);
+  await run('tar', [
+    '--sort=name',
+    '--mtime=@0',
+    '--owner=0',
+    '--group=0',
+    '--numeric-owner',
+    '-cf',
+    tar,
+    '-C',
+    join(scratch, 'root'),
+    '.',
+  ]);
   renameSync(tar, target);
   rmSync(scratch, { recursive: true, force: true });
   return target;
 }
 
 /** An image archive in Docker's format from layer tars. */
-async function ensureImage(name: string, layers: readonly string[], command: readonly string[], env: Record<string, string>): Promise<string> {
+async function ensureImage(
+  name: string,
+  layers: readonly string[],
+  command: readonly string[],
+  env: Record<string, string>,
+): Promise<string> {
   const digests = await Promise.all(layers.map(sha256));
   const config = {
     architecture: 'amd64',
     os: 'linux',
     created: '1970-01-01T00:00:00Z',
-    config: { Cmd: command, User: '1000:1000', WorkingDir: '/tmp', Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...Object.entries(env).map(([k, v]) => `${k}=${v}`)] },
+    config: {
+      Cmd: command,
+      User: '1000:1000',
+      WorkingDir: '/tmp',
+      Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...Object.entries(env).map(([k, v]) => `${k}=${v}`)],
+    },
     rootfs: { type: 'layers', diff_ids: digests.map((d) => `sha256:${d}`) },
   };
   const text = JSON.stringify(config);

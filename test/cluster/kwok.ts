@@ -25,7 +25,15 @@ export async function startKwokNodes(
   await Promise.all(names.map((name) => client.create(NODE, kwokNode(name, gpus, labels))));
   const stagesFile = join(controlPlane.directory, 'kwok-stages.yaml');
   writeFileSync(stagesFile, STAGES);
-  const args = [`--kubeconfig=${controlPlane.kubeconfig}`, '--manage-all-nodes=true', '--cidr=10.0.0.1/16', `--server-address=127.0.0.1:${port}`, '--node-lease-duration-seconds=200', '--enable-crds=', `--config=${stagesFile}`];
+  const args = [
+    `--kubeconfig=${controlPlane.kubeconfig}`,
+    '--manage-all-nodes=true',
+    '--cidr=10.0.0.1/16',
+    `--server-address=127.0.0.1:${port}`,
+    '--node-lease-duration-seconds=200',
+    '--enable-crds=',
+    `--config=${stagesFile}`,
+  ];
   const daemon: Daemon = startDaemon('kwok', tools.kwok, args, join(controlPlane.directory, 'kwok.log'));
   await until('kwok nodes ready', 60_000, async () => {
     const { items } = await client.list(NODE);

@@ -33,7 +33,9 @@ export function nodeLabels(spec: NodeSpec): Record<string, string> {
       return {
         ...common,
         'cloud.google.com/gke-nodepool': `${spec.capacity === 'spot' ? 'spot' : 'standard'}-${spec.zone}`,
-        ...(spec.capacity === 'spot' ? { 'cloud.google.com/gke-spot': 'true', 'cloud.google.com/gke-provisioning': 'spot' } : { 'cloud.google.com/gke-provisioning': 'standard' }),
+        ...(spec.capacity === 'spot'
+          ? { 'cloud.google.com/gke-spot': 'true', 'cloud.google.com/gke-provisioning': 'spot' }
+          : { 'cloud.google.com/gke-provisioning': 'standard' }),
       };
     case 'onPremise':
       return common;
@@ -44,7 +46,9 @@ export function nodeLabels(spec: NodeSpec): Record<string, string> {
 export function nodeTaints(spec: NodeSpec): Taint[] {
   return [
     ...(spec.gpus > 0 ? [{ key: 'nvidia.com/gpu', value: 'present', effect: 'NoSchedule' as const }] : []),
-    ...(spec.cloud === 'gcp' && spec.capacity === 'spot' ? [{ key: 'cloud.google.com/gke-spot', value: 'true', effect: 'NoSchedule' as const }] : []),
+    ...(spec.cloud === 'gcp' && spec.capacity === 'spot'
+      ? [{ key: 'cloud.google.com/gke-spot', value: 'true', effect: 'NoSchedule' as const }]
+      : []),
   ];
 }
 
@@ -52,7 +56,10 @@ export function nodeTaints(spec: NodeSpec): Taint[] {
 export function noticeTaint(spec: NodeSpec, now: number): { taint: Taint; seconds: number } {
   switch (spec.cloud) {
     case 'aws':
-      return { taint: { key: 'aws-node-termination-handler/spot-itn', value: `spot-itn-${now.toString(36)}`, effect: 'NoSchedule' }, seconds: 120 };
+      return {
+        taint: { key: 'aws-node-termination-handler/spot-itn', value: `spot-itn-${now.toString(36)}`, effect: 'NoSchedule' },
+        seconds: 120,
+      };
     case 'gcp':
       return { taint: { key: 'cloud.google.com/impending-node-termination', effect: 'NoSchedule' }, seconds: 30 };
     case 'onPremise':

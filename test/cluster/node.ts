@@ -46,14 +46,23 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
   writeFileSync(join(directory, 'containerd.toml'), containerdConfig(directory, socket));
   writeCni(directory, bridge, index);
   const path = `${binDirectory(directory)}:${process.env.PATH}`;
-  const containerd = startDaemon('containerd', toolPath('containerd'), ['--config', join(directory, 'containerd.toml')], join(directory, 'containerd.log'), { PATH: path });
+  const containerd = startDaemon(
+    'containerd',
+    toolPath('containerd'),
+    ['--config', join(directory, 'containerd.toml')],
+    join(directory, 'containerd.log'),
+    { PATH: path },
+  );
   const user = `node-${spec.name}`;
   await controlPlane.pki.issue(user, `/O=system:nodes/CN=system:node:${spec.name}`, [gateway, spec.name]);
   const kubeconfig = join(directory, 'kubeconfig');
   controlPlane.pki.kubeconfig(kubeconfig, user, controlPlane.url);
   await until('containerd answering', 20_000, async () => (await attempt(toolPath('ctr'), ['-a', socket, 'version'])) !== null);
   for (const image of options.images) await run(toolPath('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', image]);
-  writeFileSync(join(directory, 'kubelet.yaml'), kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPort, cgroup, user }));
+  writeFileSync(
+    join(directory, 'kubelet.yaml'),
+    kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPort, cgroup, user }),
+  );
   const kubelet = startDaemon(
     'kubelet',
     toolPath('kubelet'),
@@ -64,7 +73,10 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
       `--cert-dir=${join(directory, 'kubelet-pki')}`,
       `--hostname-override=${spec.name}`,
       `--node-ip=${gateway}`,
-      `--node-labels=${Object.entries(nodeLabels(spec)).filter(([key]) => isSettable(key)).map(([k, v]) => `${k}=${v}`).join(',')}`,
+      `--node-labels=${Object.entries(nodeLabels(spec))
+        .filter(([key]) => isSettable(key))
+        .map(([k, v]) => `${k}=${v}`)
+        .join(',')}`,
       '--v=1',
     ],
     join(directory, 'kubelet.log'),
@@ -226,7 +238,12 @@ function writeCni(directory: string, bridge: string, index: number): void {
         bridge,
         isGateway: true,
         ipMasq: false,
-        ipam: { type: 'host-local', dataDir: join(directory, 'cni-leases'), ranges: [[{ subnet: `10.200.${index}.0/24`, rangeStart: `10.200.${index}.10` }]], routes: [{ dst: '0.0.0.0/0' }] },
+        ipam: {
+          type: 'host-local',
+          dataDir: join(directory, 'cni-leases'),
+          ranges: [[{ subnet: `10.200.${index}.0/24`, rangeStart: `10.200.${index}.10` }]],
+          routes: [{ dst: '0.0.0.0/0' }],
+        },
       },
     ],
   };
@@ -270,7 +287,13 @@ function kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPo
     registerWithTaints: nodeTaints(spec),
     maxPods: 60,
     imageGCHighThresholdPercent: 100,
-    evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '0%', 'imagefs.available': '0%', 'nodefs.inodesFree': '0%', 'imagefs.inodesFree': '0%' },
+    evictionHard: {
+      'memory.available': '50Mi',
+      'nodefs.available': '0%',
+      'imagefs.available': '0%',
+      'nodefs.inodesFree': '0%',
+      'imagefs.inodesFree': '0%',
+    },
     kubeAPIQPS: 100,
     kubeAPIBurst: 200,
     serializeImagePulls: false,

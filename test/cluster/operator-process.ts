@@ -31,7 +31,10 @@ export class OperatorProcess {
     const url = `http://${address}:${free}`;
     const log = openSync(logFile, 'a');
     const settings = { VICUNA_KUBECONFIG: kubeconfig, VICUNA_PORT: String(free), VICUNA_ADVERTISE_URL: url, POD_NAMESPACE: 'default' };
-    const child = spawn(process.execPath, [join(ROOT, 'operator', 'main.ts')], { stdio: ['ignore', log, log], env: { ...process.env, ...settings, ...env } });
+    const child = spawn(process.execPath, [join(ROOT, 'operator', 'main.ts')], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...settings, ...env },
+    });
     const operator = new OperatorProcess(child, url);
     await until(`the operator serving (log: ${logFile})`, 30_000, async () => {
       if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`);

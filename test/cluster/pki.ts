@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
@@ -20,7 +21,20 @@ export class Pki {
 
   async create(): Promise<void> {
     mkdirSync(this.directory, { recursive: true });
-    await run('openssl', ['req', '-x509', ...KEY, '-nodes', '-days', '30', '-subj', '/CN=vicuna-embedded', '-keyout', this.file('ca.key'), '-out', this.ca]);
+    await run('openssl', [
+      'req',
+      '-x509',
+      ...KEY,
+      '-nodes',
+      '-days',
+      '30',
+      '-subj',
+      '/CN=vicuna-embedded',
+      '-keyout',
+      this.file('ca.key'),
+      '-out',
+      this.ca,
+    ]);
     await run('openssl', ['genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', this.file('service-account.key')]);
     await run('openssl', ['pkey', '-in', this.file('service-account.key'), '-pubout', '-out', this.file('service-account.pub')]);
   }
@@ -30,9 +44,32 @@ export class Pki {
     const alternatives = addresses.map((a) => (/^[0-9.]+$/.test(a) ? `IP:${a}` : `DNS:${a}`)).join(',');
     const extensions = `extendedKeyUsage=clientAuth,serverAuth\n${alternatives ? `subjectAltName=${alternatives}\n` : ''}`;
     writeFileSync(this.file(`${name}.ext`), extensions);
-    await run('openssl', ['req', '-new', ...KEY, '-nodes', '-subj', subject, '-keyout', this.file(`${name}.key`), '-out', this.file(`${name}.csr`)]);
-    const authority = ['-CA', this.ca, '-CAkey', this.file('ca.key'), '-CAcreateserial'];
-    await run('openssl', ['x509', '-req', '-in', this.file(`${name}.csr`), ...authority, '-days', '30', '-extfile', this.file(`${name}.ext`), '-out', this.file(`${name}.crt`)]);
+    await run('openssl', [
+      'req',
+      '-new',
+      ...KEY,
+      '-nodes',
+      '-subj',
+      subject,
+      '-keyout',
+      this.file(`${name}.key`),
+      '-out',
+      this.file(`${name}.csr`),
+    ]);
+    const authority = ['-CA', this.ca, '-CAkey', this.file('ca.key'), '-set_serial', `0x${randomBytes(16).toString('hex')}`];
+    await run('openssl', [
+      'x509',
+      '-req',
+      '-in',
+      this.file(`${name}.csr`),
+      ...authority,
+      '-days',
+      '30',
+      '-extfile',
+      this.file(`${name}.ext`),
+      '-out',
+      this.file(`${name}.crt`),
+    ]);
   }
 
   /** Writes a kubeconfig for the user of an issued certificate. */

@@ -18,7 +18,24 @@ export async function pythonSitePackages(): Promise<string> {
   const uv = await ensureUv();
   mkdirSync(join(CACHE, 'python'), { recursive: true });
   const scratch = mkdtempSync(join(CACHE, 'python', 'tmp-'));
-  await run(uv, ['pip', 'install', '--quiet', '--no-deps', '--require-hashes', '--python-version', '3.11', '--only-binary', ':all:', '--link-mode', 'copy', '--no-cache', '--target', join(scratch, 'site'), '-r', LOCK]);
+  await run(uv, [
+    'pip',
+    'install',
+    '--quiet',
+    '--no-deps',
+    '--require-hashes',
+    '--python-version',
+    '3.11',
+    '--only-binary',
+    ':all:',
+    '--link-mode',
+    'copy',
+    '--no-cache',
+    '--target',
+    join(scratch, 'site'),
+    '-r',
+    LOCK,
+  ]);
   renameSync(join(scratch, 'site'), target);
   rmSync(scratch, { recursive: true, force: true });
   return target;

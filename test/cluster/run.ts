@@ -2,14 +2,19 @@ import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 
 /** Runs a command to its end; throws with its last words when it fails. */
-export function run(command: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv; input?: string } = {}): Promise<string> {
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; input?: string } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       command,
       args,
       { cwd: options.cwd, env: { ...process.env, ...options.env }, maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
-        if (error) reject(new Error(`${command} ${args.slice(0, 6).join(' ')} failed: ${(stderr || stdout || error.message).trim().slice(-2_000)}`));
+        if (error)
+          reject(new Error(`${command} ${args.slice(0, 6).join(' ')} failed: ${(stderr || stdout || error.message).trim().slice(-2_000)}`));
         else resolve(stdout);
       },
     );

@@ -36,7 +36,12 @@ export async function startServices(controlPlane: ControlPlane): Promise<Daemon[
     metricsBindAddress: `127.0.0.1:${metricsPort}`,
   };
   writeFileSync(join(directory, 'kube-proxy.yaml'), stringify(proxyConfig));
-  const proxy = startDaemon('kube-proxy', toolPath('kube-proxy'), [`--config=${join(directory, 'kube-proxy.yaml')}`, '--hostname-override=host'], join(directory, 'kube-proxy.log'));
+  const proxy = startDaemon(
+    'kube-proxy',
+    toolPath('kube-proxy'),
+    [`--config=${join(directory, 'kube-proxy.yaml')}`, '--hostname-override=host'],
+    join(directory, 'kube-proxy.log'),
+  );
 
   await pki.issue('coredns', '/O=system:masters/CN=coredns');
   const dnsKubeconfig = join(directory, 'coredns.kubeconfig');
@@ -64,4 +69,3 @@ export async function removeServiceRules(prefix: string): Promise<void> {
   await attempt('nft', ['delete', 'table', 'ip6', 'kube-proxy']);
   await attempt('ip', ['link', 'delete', `${prefix}${SERVICE_BRIDGE_INDEX}`]);
 }
-

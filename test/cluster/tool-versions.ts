@@ -48,7 +48,12 @@ export const TOOLS = {
   loopback: { ...CNI, package: `${CNI.module}/plugins/main/loopback`, seconds: 2 },
   coredns: { module: 'github.com/coredns/coredns', version: 'v1.13.1', package: 'github.com/coredns/coredns', seconds: 90 },
   kwok: { module: 'sigs.k8s.io/kwok', version: 'v0.8.0', package: 'sigs.k8s.io/kwok/cmd/kwok', seconds: 60 },
-  versitygw: { module: 'github.com/versity/versitygw', version: 'v1.8.0', package: 'github.com/versity/versitygw/cmd/versitygw', seconds: 50 },
+  versitygw: {
+    module: 'github.com/versity/versitygw',
+    version: 'v1.8.0',
+    package: 'github.com/versity/versitygw/cmd/versitygw',
+    seconds: 50,
+  },
 } as const satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof TOOLS;

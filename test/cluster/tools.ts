@@ -62,7 +62,16 @@ async function build(name: ToolName, tool: Tool): Promise<void> {
   const env = { GOFLAGS: '-mod=mod', GOWORK: 'off', CGO_ENABLED: '0' };
   writeFileSync(join(scratch, 'go.mod'), await goMod(tool, scratch, env));
   await run('go', ['get', '-tool', `${tool.package}@${tool.version}`], { cwd: scratch, env });
-  const args = ['build', '-trimpath', ...(tool.tags ? ['-tags', tool.tags] : []), '-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim(), '-o', join(scratch, name), tool.package];
+  const args = [
+    'build',
+    '-trimpath',
+    ...(tool.tags ? ['-tags', tool.tags] : []),
+    '-ldflags',
+    `-s -w ${tool.ldflags ?? ''}`.trim(),
+    '-o',
+    join(scratch, name),
+    tool.package,
+  ];
   await run('go', args, { cwd: scratch, env });
   install(name, scratch);
 }

@@ -1,0 +1,113 @@
+// `npm run cluster -- up|down|status|interrupt NODE|kill NODE|restore NODE`: the embedded cluster by hand.
+import { parseArgs } from 'node:util';
+import { Cluster, clusterNames, type NodeSpec, removeCluster } from './cluster.ts';
+import { DEMO_NODES } from './demo-nodes.ts';
+import { missingPrerequisites } from './preflight.ts';
+import { StepDisplay } from './progress.ts';
+
+const USAGE = `usage: npm run cluster -- COMMAND
+
+  up                 start a cluster of ${DEMO_NODES.length} nodes on two clouds, in the background
+  down               end it and remove everything it made
+  status             its nodes, and where its kubeconfig is
+  interrupt NODE     take a node back as its cloud does: the notice now, the end when it is over (--notice SECONDS)
+  kill NODE          kill a node without notice
+  restore NODE       bring a node that was taken away back
+`;
+
+const NAME = 'manual';
+
+async function up(): Promise<void> {
+  const missing = missingPrerequisites({ nodes: true });
+  if (missing.length > 0) throw new Error(missing.join('\n'));
+  const display = new StepDisplay(process.stdout, ['Tools', 'Cluster']);
+  let step = '';
+  const cluster = await Cluster.start({
+    nodes: DEMO_NODES,
+    name: NAME,
+    progress: (name, detail, share, left) => {
+      if (name !== step) {
+        if (step !== '') display.end('ready');
+        step = name;
+        display.begin(detail);
+      } else display.update(detail, share, left);
+    },
+  });
+  display.end(`${cluster.nodes.length} nodes ready`);
+  cluster.client.close();
+  console.log(
+    `\nexport KUBECONFIG=${cluster.kubeconfig}\n\nS3: ${cluster.s3.url} (${cluster.s3.accessKey} / ${cluster.s3.secretKey}). End it with: npm run cluster -- down`,
+  );
+}
+
+async function attached(): Promise<Cluster> {
+  if (!clusterNames().includes(NAME)) throw new Error('there is no cluster: start one with `npm run cluster -- up`');
+  return Cluster.attach(NAME);
+}
+
+async function status(): Promise<void> {
+  const cluster = await attached();
+  console.log(`export KUBECONFIG=${cluster.kubeconfig}`);
+  for (const { name, cloud, zone, capacity, gpus } of cluster.nodes)
+    console.log(`${name.padEnd(16)} ${cloud.padEnd(10)} ${zone.padEnd(16)} ${capacity.padEnd(9)} ${gpus} GPUs`);
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { notice: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+});
+const [command, node] = positionals;
+
+async function main(): Promise<number> {
+  if (values.help || command === undefined) {
+    console.log(USAGE);
+    return values.help ? 0 : 2;
+  }
+  const needsNode = (): string => {
+    if (node === undefined) throw new Error(`${command} needs a node's name: see \`npm run cluster -- status\``);
+    return node;
+  };
+  switch (command) {
+    case 'up':
+      await up();
+      return 0;
+    case 'down':
+      await removeCluster(NAME);
+      return 0;
+    case 'status':
+      await status();
+      return 0;
+    case 'interrupt': {
+      const cluster = await attached();
+      const { seconds, gone } = await cluster.interruptNode(
+        needsNode(),
+        values.notice === undefined ? {} : { noticeSeconds: Number(values.notice) },
+      );
+      console.log(`${node} has notice; it goes in ${seconds} s`);
+      await gone;
+      console.log(`${node} is gone`);
+      return 0;
+    }
+    case 'kill':
+      await (await attached()).killNode(needsNode());
+      console.log(`${node} is gone`);
+      return 0;
+    case 'restore': {
+      const spec: NodeSpec | undefined = DEMO_NODES.find((n) => n.name === needsNode());
+      if (!spec) throw new Error(`${node} is no node of this cluster: ${DEMO_NODES.map((n) => n.name).join(', ')}`);
+      await (await attached()).addNode(spec);
+      console.log(`${node} is ready`);
+      return 0;
+    }
+    default:
+      console.error(`There is no command "${command}".\n\n${USAGE}`);
+      return 2;
+  }
+}
+
+process.exit(
+  await main().catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  }),
+);
