@@ -1,0 +1,381 @@
+"""One training process: fine-tunes a LLaMA on conversations, in step with its peers. Started by the supervisor.
+
+What a step computes depends on the recipe and the data alone, not on the number of processes: the step's sequences are dealt
+out to the ranks, and each token's loss is divided by the number of tokens of the whole step. Between backward pass and
+optimizer the ranks make one small all-reduce, of the loss and of what each was told; so all save, stop or fail after the
+same step.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+import traceback
+import zlib
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.distributed.device_mesh import init_device_mesh
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .batches import StepPlan, plan_step, tensors
+from .checkpoint import Checkpointer, Outcome, load
+from .config import Config
+from .conversations import IGNORED
+from .dataset import TokenDataset, load_dataset
+from .exits import (
+    BAD_CONFIGURATION,
+    BAD_INPUT,
+    ERROR,
+    LOSS_NOT_FINITE,
+    PEER_LOST,
+    STORAGE_FAILED,
+    TrainingError,
+)
+from .export import export_model, is_exported
+from .manifest import parse_name, report_of, verify
+from .model import build_model, fetch_model, learning_rate_factor, load_base_weights, load_tokenizer, model_summary
+from .order import DataOrder
+from .session import Session
+from .storage import Storage, open_storage
+
+# FastChat trained with the Hugging Face Trainer, which clips to this norm unless told otherwise.
+MAX_GRADIENT_NORM = 1.0
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+CACHE = Path(os.environ.get("VICUNA_WORKER_CACHE", "/tmp/vicuna-cache"))
+FINAL_SAVE_ATTEMPTS = 5
+# Words in the messages of exceptions that collectives raise when a peer's process is gone.
+_PEER_SIGNS = ("gloo", "nccl", "connection closed by peer", "connection reset", "broken pipe", "store", "socket")
+
+
+@dataclass
+class Trainer:
+    """The state of one training process, from start to end."""
+
+    config: Config
+    session: Session
+    storage: Storage
+    dataset: TokenDataset
+    order: DataOrder
+    model: Any
+    tokenizer: Any
+    optimizer: torch.optim.Optimizer
+    checkpointer: Checkpointer
+    device: torch.device
+    total_steps: int
+    step: int
+    save_failed: bool = False
+
+    def run(self) -> str:
+        """Trains to the end, or until told to stop: "succeeded" or "stopped"."""
+        self.session.report(self.step, None, total_steps=self.total_steps, epoch=self._epoch())
+        if self._agree(0.0)[2]:
+            return self._stop()
+        while self.step < self.total_steps:
+            save, stop = self._one_step()
+            if stop:
+                return self._stop()
+            if save and self.step < self.total_steps:
+                self._save()
+        self._final_save()
+        if not is_exported(self.storage, self.step):
+            dtype = torch.bfloat16 if self.config.recipe.precision == "bf16" else torch.float32
+            export_model(self.storage, self.model, self.tokenizer, dtype, self.step)
+        dist.barrier(group=self.checkpointer.group)
+        return "succeeded"
+
+    def _one_step(self) -> tuple[bool, bool]:
+        started = time.monotonic()
+        recipe = self.config.recipe
+        number = self.step + 1
+        rank, world_size = dist.get_rank(), dist.get_world_size()
+        plan = plan_step(self.dataset, self.order, number, rank, world_size, recipe.micro_batch_size)
+        # Whatever is random in a step follows from seed, step and rank: there is no generator whose state could be lost.
+        torch.manual_seed(zlib.crc32(f"{recipe.seed} {number} {rank}".encode()))
+        loss_sum = self._forward_and_backward(plan, world_size)
+        loss_sum, save, stop = self._agree(loss_sum)
+        loss = loss_sum / max(1, plan.targets)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                LOSS_NOT_FINITE,
+                f"The loss is not finite at step {number}: lower recipe.learningRate ({recipe.learning_rate:g}), raise "
+                "recipe.warmupRatio, or look for broken samples in that step. The last checkpoint is from before it.",
+            )
+        factor = learning_rate_factor(number, self.total_steps, recipe.warmup_ratio, recipe.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * factor
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+        self.checkpointer.staged()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step = number
+        self.checkpointer.consumed(plan.samples)
+        seconds = time.monotonic() - started
+        self.session.report(
+            number,
+            loss,
+            epoch=self._epoch(),
+            tokens_per_second=plan.tokens / seconds,
+            step_seconds=seconds,
+        )
+        return save, stop
+
+    def _forward_and_backward(self, plan: StepPlan, world_size: int) -> float:
+        """Adds the step's gradients; returns this rank's sum of token losses."""
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for samples in plan.micro_batches:
+            ids, labels = tensors(self.dataset, samples, self.device)
+            with attention_kernel(self.config.recipe.attention):
+                logits = self.model(input_ids=ids).logits
+                loss = F.cross_entropy(
+                    logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+                )
+                # FSDP averages gradients over the ranks; what is wanted is the sum.
+                (loss * (world_size / max(1, plan.targets))).backward()
+            total += loss.detach()
+        return float(total)
+
+    def _agree(self, loss_sum: float) -> tuple[float, bool, bool]:
+        """The step's one all-reduce: (loss summed over the ranks, whether to save, whether to stop)."""
+        save, stop = self.session.votes(self.step + 1)
+        mine = [loss_sum, save, stop, self.checkpointer.finished()]
+        numbers = torch.tensor(mine, dtype=torch.float64)
+        dist.all_reduce(numbers)
+        loss, saves, stops, finished = numbers.tolist()
+        if finished == dist.get_world_size():
+            self._note(self.checkpointer.settle())
+        self.session.agree(self.step + 1, saves > 0, stops > 0)
+        return loss, saves > 0, stops > 0
+
+    def _save(self) -> None:
+        """Begins a save behind training. While one is under way, waits for it only where somebody must have this one."""
+        if self.checkpointer.in_flight is not None:
+            self._note(self.checkpointer.settle())
+        self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
+
+    def _save_now(self) -> Outcome:
+        """The outcome of saving this very step, waiting for it."""
+        if self.checkpointer.in_flight is not None:
+            outcome = self.checkpointer.settle()
+            self._note(outcome)
+            if outcome.step == self.step and outcome.checkpoint is not None:
+                return outcome
+        self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
+        outcome = self.checkpointer.settle()
+        self._note(outcome)
+        return outcome
+
+    def _stop(self) -> str:
+        if self.step > 0 and self._saved_step != self.step:
+            outcome = self._save_now()
+            if outcome.checkpoint is None:
+                raise TrainingError(
+                    STORAGE_FAILED,
+                    f"The last save before the stop failed at step {self.step} ({outcome.error}). Training resumes from the "
+                    f"checkpoint before it. Look after {self.storage.uri}.",
+                )
+        return "stopped"
+
+    def _final_save(self) -> None:
+        """The last step's checkpoint: nothing would come after a failed one, so it is tried repeatedly."""
+        for attempt in range(FINAL_SAVE_ATTEMPTS):
+            if self._saved_step == self.step:
+                return
+            if attempt > 0:
+                time.sleep(2**attempt)
+            outcome = self._save_now()
+        if outcome.checkpoint is None:
+            raise TrainingError(
+                STORAGE_FAILED, f"The finished training cannot be saved to {self.storage.uri}: {outcome.error}. Repair it."
+            )
+
+    _saved_step: int = -1
+
+    def _note(self, outcome: Outcome) -> None:
+        if outcome.checkpoint is not None:
+            self._saved_step = outcome.step
+            self.session.committed(outcome.checkpoint)
+            if self.save_failed:
+                self.session.warn(None)
+            self.save_failed = False
+            return
+        self.save_failed = True
+        self.session.save_failed()
+        sentence = f"The save of step {outcome.step} to {self.storage.uri} failed ({outcome.error}); training goes on."
+        print(sentence, file=sys.stderr, flush=True)
+        self.session.warn(sentence)
+
+    def _about(self) -> dict[str, Any]:
+        recipe = self.config.recipe
+        return {
+            "epoch": self._epoch(),
+            "epochSize": self.order.samples,
+            "batch": self.order.batch,
+            "seed": recipe.seed,
+            "dataset": self.dataset.fingerprint,
+            "totalSteps": self.total_steps,
+            "learningRate": self.optimizer.param_groups[0]["lr"],
+        }
+
+    def _epoch(self) -> float:
+        return round(self.step / self.order.steps_per_epoch, 6)
+
+
+def attention_kernel(name: str) -> AbstractContextManager[Any]:
+    """ "flash" insists on the flash kernel, in the backward pass's recomputation too; "sdpa" leaves the choice to torch."""
+    return sdpa_kernel(SDPBackend.FLASH_ATTENTION) if name == "flash" else nullcontext()
+
+
+def prepare(config: Config, session: Session) -> Trainer:
+    """Everything up to the first step. Raises TrainingError and OSError."""
+    recipe = config.recipe
+    device, backend = _device(session.local_rank)
+    dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if device.type == "cuda" else None)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    builds = session.local_rank == 0
+    resumes = session.resume_uri is not None
+    model_directory = fetch_model(config.model, CACHE, with_weights=not resumes, builds=builds)
+    tokenizer_directory = model_directory if config.tokenizer == config.model else fetch_tokenizer(config.tokenizer, builds)
+    dist.barrier()
+    tokenizer = load_tokenizer(tokenizer_directory)
+    tokenizer_key = _tokenizer_key(tokenizer_directory)
+    dataset = load_dataset(config.dataset, tokenizer, tokenizer_key, recipe.context_length, CACHE, builds)
+    order = DataOrder(len(dataset), recipe.sequences_per_step, recipe.seed)
+    total_steps = order.total_steps(recipe.epochs, recipe.max_steps)
+    model = build_model(model_directory, recipe, device, mesh)
+    if len(tokenizer) > model.config.vocab_size:
+        raise TrainingError(
+            BAD_CONFIGURATION,
+            f"The tokenizer has {len(tokenizer)} tokens, the model's vocabulary only {model.config.vocab_size}: they do not belong together.",
+        )
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        fused=device.type == "cuda",
+    )
+    storage = open_storage(config.storage)
+    parent = None if session.resume_uri is None else session.resume_uri.rpartition("/")[2]
+    checkpointer = Checkpointer(storage, session.generation, config.keep, parent)
+    trainer = Trainer(config, session, storage, dataset, order, model, tokenizer, optimizer, checkpointer, device, total_steps, 0)
+    checkpointer.protected = lambda: {
+        uri.rpartition("/")[2] for uri in (session.directive().acknowledged, session.resume_uri) if uri is not None
+    }
+    if parent is None:
+        source = load_base_weights(model, model_directory, recipe.seed)
+        _say(f"{model_summary(model)}, weights from {config.model if source == 'file' else f'seed {recipe.seed}'}.")
+    else:
+        _resume(trainer, parent)
+    return trainer
+
+
+def fetch_tokenizer(uri: str, builds: bool) -> Path:
+    """A local directory with the tokenizer's files."""
+    return fetch_model(uri, CACHE, with_weights=False, builds=builds)
+
+
+def _resume(trainer: Trainer, name: str) -> None:
+    """Sets the state from the checkpoint that the operator names: no other, and only when it is whole."""
+    session = trainer.session
+    uri = session.resume_uri
+    if uri != trainer.storage.path_uri(name) or parse_name(name) is None:
+        raise TrainingError(BAD_INPUT, f"{uri} is no checkpoint in {trainer.storage.uri}: resume from one of this training.")
+    manifest = _on_rank_0(lambda: verify(trainer.storage, name), trainer.checkpointer.group)
+    mine = trainer._about()
+    for key, what in (("dataset", "the dataset"), ("batch", "recipe.globalBatchTokens"), ("seed", "recipe.seed")):
+        if manifest[key] != mine[key]:
+            raise TrainingError(
+                BAD_CONFIGURATION,
+                f"{uri} cannot be resumed: {what} was {manifest[key]} then and is {mine[key]} now. Samples would be used twice "
+                "or never. Restore it, or start a new training.",
+            )
+    load(trainer.storage, name, trainer.model, trainer.optimizer, trainer.checkpointer.group)
+    trainer.step = manifest["step"]
+    trainer._saved_step = trainer.step
+    if trainer.step != session.resume_step:
+        raise TrainingError(BAD_INPUT, f"{uri} is of step {trainer.step}, not of step {session.resume_step} as the operator says.")
+    session.committed(report_of(manifest, uri, 0.0, 0.0))
+
+
+def _on_rank_0(work: Any, group: dist.ProcessGroup) -> Any:
+    """Does the work on rank 0 alone; its result, or its error, on every rank."""
+    box: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            box[0] = work()
+        except TrainingError as error:
+            box[1] = (error.exit_code, str(error))
+        except OSError as error:
+            box[1] = (STORAGE_FAILED, str(error))
+    dist.broadcast_object_list(box, src=0, group=group)
+    if box[1] is not None:
+        raise TrainingError(*box[1])
+    return box[0]
+
+
+def _device(local_rank: int) -> tuple[torch.device, str]:
+    if not torch.cuda.is_available():
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        return torch.device("cpu"), "gloo"
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device, "cpu:gloo,cuda:nccl"
+
+
+def _tokenizer_key(directory: Path) -> str:
+    parts = [path.read_bytes() for path in sorted(directory.glob("*token*.json")) if path.stat().st_size < 1 << 28]
+    return f"{zlib.crc32(b''.join(parts)):08x}"
+
+
+def _say(sentence: str) -> None:
+    if dist.get_rank() == 0:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Trains; the exit code. Never returns to the interpreter's own end: threads of dead collectives would hold it up."""
+    session = Session()
+    code = 0
+    try:
+        trainer = prepare(Config.from_environment(), session)
+        session.finish(trainer.run())
+    except TrainingError as error:
+        code = _fail(session, error.exit_code, str(error))
+    except BaseException as error:
+        traceback.print_exc()
+        if _is_peer_loss(error):
+            code = _fail(session, PEER_LOST, f"A peer of rank {session.rank} was lost: {error}")
+        elif isinstance(error, OSError):
+            code = _fail(session, STORAGE_FAILED, f"A file could not be read or written: {error}")
+        else:
+            code = _fail(session, ERROR, f"{type(error).__name__}: {error}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(session: Session, code: int, message: str) -> int:
+    print(message, file=sys.stderr, flush=True)
+    session.finish("failed", message)
+    return code
+
+
+def _is_peer_loss(error: BaseException) -> bool:
+    if isinstance(error, dist.DistError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _PEER_SIGNS)
+
+
+if __name__ == "__main__":
+    main()
