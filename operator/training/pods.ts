@@ -158,6 +158,8 @@ function environment(request: WorkerPodRequest): V1EnvVar[] {
     { name: 'VICUNA_CONFIG', value: JSON.stringify(config) },
     ...(spec.workers.command ? [{ name: 'VICUNA_COMMAND', value: JSON.stringify(spec.workers.command) }] : []),
     { name: 'HOME', value: '/tmp' },
+    // PyTorch asks for the user's name, and the uid need not be in the image's passwd.
+    { name: 'USER', value: 'vicuna' },
   ];
 }
 

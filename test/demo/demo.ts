@@ -1,0 +1,201 @@
+// `npm run demo`: a training that outlives its spot nodes, on a real cluster on this machine.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { KubeClient } from '../../operator/kube/client.ts';
+import { Informer } from '../../operator/kube/informer.ts';
+import { applyCrds } from '../bench/scale.ts';
+import { Cluster, removeCluster } from '../cluster/cluster.ts';
+import { DEMO_NODES } from '../cluster/demo-nodes.ts';
+import { OperatorProcess } from '../cluster/operator-process.ts';
+import { missingPrerequisites } from '../cluster/preflight.ts';
+import { humanSeconds, StepDisplay } from '../cluster/progress.ts';
+import { until } from '../cluster/run.ts';
+import { Interruptions } from './interruptions.ts';
+import { createPools, demoTraining, NAMESPACE, prepareInputs } from './stage.ts';
+import { type Summary, summarizeInterruption, summaryText } from './summary.ts';
+import { LiveTable } from './table.ts';
+
+const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kubeconfig FILE]
+
+  --json FILE        write the summary as JSON
+  --keep             leave the cluster running at the end, to look around with kubectl
+  --steps N          optimizer steps of the training (default 600)
+  --kubeconfig FILE  only check that an existing cluster could be used, and say what it needs
+`;
+const NAME = 'demo-7b';
+const INTERVAL = 20;
+const CLUSTER = 'demo';
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    steps: { type: 'string', default: '600' },
+    kubeconfig: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const steps = Number(values.steps);
+  if (!Number.isInteger(steps) || steps < 50 || steps > 100_000)
+    throw new Error(`--steps ${values.steps}: give a whole number from 50 to 100000`);
+  const missing = missingPrerequisites({ nodes: true });
+  if (missing.length > 0) throw new Error(missing.join('\n'));
+  console.log('Vicuna operator demo · a real Kubernetes cluster on this machine, no Docker, no cloud account\n');
+  const display = new StepDisplay(process.stdout, ['Tools', 'Cluster', 'Operator', 'Training']);
+  const seconds: Record<string, number> = {};
+  let phaseStarted = performance.now();
+  const phase = (name: string) => {
+    seconds[name] = Number(((performance.now() - phaseStarted) / 1000).toFixed(1));
+    phaseStarted = performance.now();
+  };
+
+  let current = '';
+  const cluster = await Cluster.start({
+    nodes: DEMO_NODES,
+    name: CLUSTER,
+    progress: (name, detail, share, left) => {
+      if (name === current) return display.update(detail, share, left);
+      if (current === 'tools') {
+        phase('tools');
+        display.end('Kubernetes 1.36.3, containerd 2.4, PyTorch 2.11 ✓');
+      }
+      current = name;
+      display.begin(detail);
+    },
+  });
+  running.cluster = cluster;
+  phase('cluster');
+  display.end('5 nodes: aws us-east-1a spot ×2 · gcp us-central1-a spot ×2 · aws us-east-1b on-demand ×1');
+
+  display.begin('applying CRDs and starting');
+  await applyCrds(cluster.client);
+  const operator = await OperatorProcess.start({
+    kubeconfig: cluster.kubeconfig,
+    address: cluster.address,
+    logFile: join(cluster.directory, 'operator.log'),
+  });
+  running.operator = operator;
+  await createPools(cluster.client);
+  await until('the operator leading', 30_000, async () =>
+    (await operator.metrics()).includes('leader_election_master_status{name="vicuna-operator"} 1'),
+  );
+  await until('GPUs seen in every pool', 60_000, async () =>
+    (await cluster.client.list(GPU_POOL)).items.every((p) => (p.status?.gpus?.free ?? 0) > 0),
+  );
+  phase('operator');
+  display.end('leader elected, VicunaTraining and GpuPool served');
+
+  display.begin('putting model and conversations into S3');
+  await prepareInputs(cluster.client, cluster.s3);
+  await cluster.client.create(TRAINING, await demoTraining({ name: NAME, steps, interval: `${INTERVAL}steps` }));
+  display.end('480 conversations, LLaMA of 1 M parameters, FSDP over 2 workers\n');
+
+  const trainings = new Informer<VicunaTraining>({
+    client: await KubeClient.fromKubeconfig(cluster.kubeconfig),
+    type: TRAINING,
+    namespace: NAMESPACE,
+  });
+  const table = new LiveTable(process.stdout);
+  const interruptions = new Interruptions(cluster, (line) => table.say(line));
+  const stop = new AbortController();
+  running.stop = stop;
+  const end = Promise.withResolvers<VicunaTraining>();
+  trainings.onChange(({ object }) => {
+    if (object.metadata.name !== NAME) return;
+    table.show(object);
+    interruptions.onStatus(object);
+    const { phase: state } = object.status ?? {};
+    if (state === 'Complete' || state === 'Failed') end.resolve(object);
+  });
+  trainings.start(stop.signal);
+  const limit = setTimeout(
+    () => end.reject(new Error('the training did not end within 15 minutes: look at it with --keep and kubectl describe vt')),
+    15 * 60_000,
+  );
+  const training = await end.promise.finally(() => clearTimeout(limit));
+  interruptions.stop();
+  stop.abort();
+  phase('training');
+
+  const summary: Summary = {
+    training: NAME,
+    steps: training.status?.progress?.step ?? 0,
+    finalLoss: training.status?.progress?.loss ?? null,
+    interruptions: (training.status?.interruptions ?? []).map(summarizeInterruption),
+    lostSteps: training.status?.totals?.lostSteps ?? 0,
+    goodput: training.status?.totals?.goodput ?? null,
+    cost: Number(training.status?.totals?.cost ?? 0),
+    onDemandCost: Number(training.status?.totals?.onDemandCost ?? 0),
+    seconds,
+  };
+  if (values.json !== undefined) {
+    mkdirSync(dirname(values.json), { recursive: true });
+    writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
+  }
+  table.end();
+  console.log(`\n${summaryText(summary, INTERVAL)}`);
+  const failed = training.status?.phase !== 'Complete';
+  if (failed) console.log(`\n  The training failed: ${training.status?.conditions?.find((c) => c.type === 'Failed')?.message}`);
+  const lostWithNotice = summary.interruptions.filter((i) => i.notice && i.lostSteps > 0);
+  if (lostWithNotice.length > 0) console.log(`\n  ${lostWithNotice.length} announced interruptions lost steps: that should not be.`);
+  await leave(values.keep);
+  return failed || lostWithNotice.length > 0 ? 1 : 0;
+}
+
+const running: { cluster?: Cluster; operator?: OperatorProcess; stop?: AbortController } = {};
+
+/** Ends everything, or says how to look around. */
+async function leave(keep: boolean): Promise<void> {
+  const { cluster, operator, stop } = running;
+  stop?.abort();
+  if (keep && cluster) {
+    cluster.client.close();
+    console.log(
+      `\n        Still there: export KUBECONFIG=${cluster.kubeconfig}. The operator has pid ${operator?.pid}. The next demo removes it all.`,
+    );
+    return;
+  }
+  await operator?.stop();
+  if (cluster) await cluster.stop();
+  else await removeCluster(CLUSTER);
+  console.log(
+    '        Everything it created is gone. Next: examples/, docs/quickstart.md, or `npm run demo -- --keep` to look around with kubectl.',
+  );
+}
+
+let leaving = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (leaving) return;
+    leaving = true;
+    console.log('\n  Cleaning up …');
+    leave(false).then(
+      () => process.exit(130),
+      () => process.exit(130),
+    );
+  });
+}
+
+const startedAt = performance.now();
+process.exit(
+  await main().then(
+    (code) => {
+      console.log(`        ${humanSeconds((performance.now() - startedAt) / 1000)} in all.`);
+      return code;
+    },
+    async (error: Error) => {
+      console.error(`\n${error.message}`);
+      await leave(values.keep).catch(() => undefined);
+      return 1;
+    },
+  ),
+);

@@ -1,0 +1,106 @@
+import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import type { NodeSpec } from '../cluster/node-profiles.ts';
+
+/** Shares of all steps at which something happens, and what. */
+const SCRIPT: readonly { at: number; notice: boolean }[] = [
+  { at: 0.15, notice: true },
+  { at: 0.3, notice: true },
+  { at: 0.45, notice: false },
+  { at: 0.6, notice: true },
+  { at: 0.75, notice: false },
+  { at: 0.87, notice: true },
+];
+/** Notice that the demo's clouds give. AWS gives 120 s; less is harder, and quicker to watch. */
+const NOTICE_SECONDS = 30;
+
+/** Takes nodes away from a training as it goes, and brings others back. */
+export class Interruptions {
+  readonly #cluster: Cluster;
+  readonly #say: (line: string) => void;
+  #next = 0;
+  #busy = false;
+  #stopped = false;
+  readonly #told = new Set<string>();
+
+  constructor(cluster: Cluster, say: (line: string) => void) {
+    this.#cluster = cluster;
+    this.#say = say;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  onStatus(training: VicunaTraining): void {
+    this.#tell(training);
+    const { status } = training;
+    const planned = SCRIPT[this.#next];
+    const { step = 0, totalSteps = 0 } = status?.progress ?? {};
+    const pending = (status?.interruptions ?? []).some((r) => r.resumedAt === undefined);
+    if (
+      this.#busy ||
+      this.#stopped ||
+      !planned ||
+      totalSteps === 0 ||
+      pending ||
+      status?.phase !== 'Running' ||
+      step < planned.at * totalSteps
+    )
+      return;
+    const pool = status.pool ?? '';
+    const node = this.#cluster.nodes.find((n) => pool.includes(n.zone) && n.capacity === 'spot' && !this.#taken.has(n.name));
+    this.#next++;
+    if (!node) {
+      this.#say(`skipped    ${pool} is no spot pool: nobody takes its nodes back`);
+      return;
+    }
+    this.#busy = true;
+    void this.#interrupt(node, planned.notice, pool).catch((error: Error) => this.#say(`problem    ${error.message}`));
+  }
+
+  readonly #taken = new Set<string>();
+
+  async #interrupt(node: NodeSpec, notice: boolean, pool: string): Promise<void> {
+    this.#taken.add(node.name);
+    if (notice) {
+      const { seconds, gone } = await this.#cluster.interruptNode(node.name, { noticeSeconds: NOTICE_SECONDS });
+      this.#say(`notice     ${pool} takes node ${node.name} back in ${seconds} s`);
+      this.#busy = false;
+      await gone;
+    } else {
+      this.#say(`kill -9    node ${node.name} of ${pool} is gone, without notice`);
+      await this.#cluster.killNode(node.name);
+      this.#busy = false;
+    }
+    if (this.#stopped) return;
+    // A new machine of the same kind comes up a little later, as an autoscaler would bring it.
+    await this.#cluster.addNode(node);
+    this.#taken.delete(node.name);
+    if (!this.#stopped) this.#say(`node       ${node.name} is back: a new machine`);
+  }
+
+  /** Says once what each interruption's record shows. */
+  #tell({ status }: VicunaTraining): void {
+    for (const record of status?.interruptions ?? []) {
+      const key = record.noticedAt + (record.pods[0] ?? '');
+      const once = (what: string, line: () => string) => {
+        if (this.#told.has(`${key} ${what}`)) return;
+        this.#told.add(`${key} ${what}`);
+        this.#say(line());
+      };
+      const after = (time: string) => `${((Date.parse(time) - Date.parse(record.noticedAt)) / 1000).toFixed(1)} s`;
+      const { checkpointAckedAt, replacedAt, resumedAt } = record;
+      if (checkpointAckedAt)
+        once('saved', () => `save       step ${record.checkpointStep} committed ${after(checkpointAckedAt)} after the notice`);
+      if (replacedAt)
+        once('moved', () => `move       → ${status?.pool}, ${after(replacedAt)} after ${record.notice ? 'the notice' : 'the loss'}`);
+      if (resumedAt)
+        once(
+          'resumed',
+          () =>
+            `resumed    at step ${record.resumedStep}, verified; ${record.lostSteps ?? 0} steps lost, training again after ${after(resumedAt)}`,
+        );
+    }
+  }
+}
