@@ -1,6 +1,7 @@
 import { accrue, formatDollars, type Ledger, parseDollars, savedShare } from '../spot/ledger.ts';
 import { onDemandPerHour, type PoolView, pricePerHour } from '../spot/placement.ts';
 import { type Draft, isoTime, milliseconds } from './draft.ts';
+import { openRecords, resumedStep } from './interruptions.ts';
 import type { WorkerPod } from './state.ts';
 
 /** Brings totals up to now: every worker on a node is paid for, whether it trains, starts or waits. */
@@ -25,7 +26,7 @@ export function accrueCosts(d: Draft): void {
   totals.onDemandCost = formatDollars(ledger.onDemandMicros);
   const saved = savedShare(ledger);
   if (saved !== null) totals.savedPercent = `${Math.round(saved * 100)}%`;
-  accrueGoodput(d, totals);
+  accrueGoodput(d, totals, seconds);
 }
 
 function rates(d: Draft, pod: WorkerPod): { gpus: number; pricePerHour: number; onDemandPerHour: number } {
@@ -35,15 +36,24 @@ function rates(d: Draft, pod: WorkerPod): { gpus: number; pricePerHour: number; 
   return { gpus, pricePerHour: pricePerHour(pool, 1, gpus), onDemandPerHour: onDemandPerHour(pool, 1, gpus) };
 }
 
-/** Goodput: time in steps that count over time since the first world. Steps done twice count once, so the step reached is the measure. */
-function accrueGoodput(d: Draft, totals: NonNullable<Draft['status']['totals']>): void {
-  const { progress, startedAt } = d.status;
-  const previous = d.state.training.status?.progress;
-  if (!progress || startedAt === undefined) return;
-  const stepSeconds = progress.stepSeconds ?? previous?.stepSeconds ?? 0;
-  const gained = (progress.step - (previous?.step ?? 0)) * stepSeconds;
+/**
+ * Goodput: time in steps that count over time since the first world. While one world trains without a break its whole time counts,
+ * saves included; over a break only the steps gained do, each at the pace of before. Steps that were lost are taken off again.
+ */
+function accrueGoodput(d: Draft, totals: NonNullable<Draft['status']['totals']>, seconds: number): void {
+  const { progress, startedAt, world } = d.status;
+  const before = d.state.training.status;
+  if (startedAt === undefined) return;
+  const unbroken =
+    before?.phase === 'Running' &&
+    d.status.phase === 'Running' &&
+    before.world?.generation === world?.generation &&
+    openRecords(d).length === 0;
+  const pace = before?.progress?.stepSeconds ?? 0;
+  const gained = ((progress?.step ?? 0) - (before?.progress?.step ?? 0)) * pace;
+  const trained = unbroken && resumedStep(d) !== null ? seconds : Math.min(seconds, gained);
   const wall = (d.now - Date.parse(startedAt)) / 1000;
-  const useful = Math.min(wall, Math.max(0, (totals.usefulSeconds ?? 0) + gained));
+  const useful = Math.min(wall, Math.max(0, (totals.usefulSeconds ?? 0) + trained));
   totals.usefulSeconds = Number(useful.toFixed(2));
   if (wall > 0) totals.goodput = Number((useful / wall).toFixed(4));
 }

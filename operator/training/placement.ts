@@ -2,8 +2,8 @@ import { durationSeconds } from '../api/duration.ts';
 import { checkpointIntervalSeconds } from '../spot/cadence.ts';
 import { uniformProgress } from '../spot/deadline.ts';
 import { parseDollars } from '../spot/ledger.ts';
-import { type Placement, place } from '../spot/placement.ts';
-import { type Draft, milliseconds } from './draft.ts';
+import { type Placement, place, pricePerHour } from '../spot/placement.ts';
+import { type Draft, milliseconds, type StatusWorld } from './draft.ts';
 
 export type { PoolView } from '../spot/placement.ts';
 
@@ -28,7 +28,7 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
       budgetLeft: placement.budget === undefined ? null : Number(placement.budget) - spent,
       currentPool: d.status.pool ?? null,
       avoid: d.avoid,
-      restartSeconds: RESTART_SECONDS,
+      restartSeconds: restartSeconds(d),
     },
     d.state.pools,
     d.now,
@@ -46,11 +46,43 @@ function wantedCapacity(d: Draft): 'spot' | 'onDemand' | null {
     deadline: Date.parse(placement.deadline) / 1000,
     totalSeconds: progress.totalSteps * progress.stepSeconds,
     doneSeconds: progress.step * progress.stepSeconds,
-    changeoverSeconds: RESTART_SECONDS,
+    changeoverSeconds: restartSeconds(d),
     current: 'idle',
     spotAvailable: d.state.pools.some((p) => p.capacity === 'spot' && p.freeSlots >= d.spec.workers.min),
   });
   return choice === 'idle' ? 'spot' : choice;
+}
+
+/** A move to spot must save at least twice what it costs: estimates are rough, and a move may be followed by an interruption. */
+const MOVE_MARGIN = 2;
+
+/**
+ * Whether a training on on-demand nodes, which capacity auto would rather run on spot, should go there: when what the rest of the
+ * run would save is well above what the change-over costs, and the deadline does not forbid it.
+ */
+export function isWorthMoving(d: Draft, world: StatusWorld): boolean {
+  const { progress } = d.status;
+  if (d.spec.placement.capacity !== 'auto' || world.capacity !== 'onDemand' || !progress?.stepSeconds || progress.totalSteps === 0)
+    return false;
+  if (wantedCapacity(d) === 'onDemand' || world.generation !== d.status.generation) return false;
+  const size = world.members.length;
+  const gpus = d.spec.workers.gpusPerWorker;
+  const here = d.state.pools.find((p) => p.name === world.pool);
+  const there = d.state.pools.find((p) => p.capacity === 'spot' && p.freeSlots >= size && p.blockedUntil === null && gpus <= p.gpusPerNode);
+  if (!here || !there) return false;
+  const remaining = (progress.totalSteps - progress.step) * progress.stepSeconds;
+  const priceHere = pricePerHour(here, size, gpus);
+  const saves = remaining * (priceHere - pricePerHour(there, size, gpus));
+  const costs = restartSeconds(d) * priceHere;
+  return saves > MOVE_MARGIN * costs;
+}
+
+/** Seconds from a world's publication until it trains, as last measured. */
+function restartSeconds(d: Draft): number {
+  const measured = (d.status.interruptions ?? []).flatMap((r) =>
+    r.replacedAt && r.resumedAt ? [(Date.parse(r.resumedAt) - Date.parse(r.replacedAt)) / 1000] : [],
+  );
+  return measured.at(-1) ?? RESTART_SECONDS;
 }
 
 /** How often the next world saves: as the spec says, or from its pool's expected life and what a save has cost so far. */

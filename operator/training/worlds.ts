@@ -2,15 +2,15 @@ import { durationSeconds } from '../api/duration.ts';
 import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
 import { openRecords } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
-import { checkpointIntervalFor, choosePool } from './placement.ts';
+import { checkpointIntervalFor, choosePool, isWorthMoving } from './placement.ts';
 import { workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
 const STOP_TIMEOUT_MS = 120_000;
 /** A world is not made larger in its first minute: a restart costs more than it would gain if capacity flickers. */
 const GROW_AFTER_MS = 60_000;
-/** A new pod whose supervisor has not spoken counts as ready after this long anyway: the world is published to a container that runs. */
-const SUPERVISOR_START_MS = 15_000;
+/** A supervisor speaks once it can train at once. If it has not by then, the world is published to a container that runs. */
+const SUPERVISOR_START_MS = 90_000;
 /** The scheduler found no node for so long: there is none, unless the pool can grow. */
 const UNSCHEDULABLE_MS = 15_000;
 
@@ -72,12 +72,13 @@ function whyNewWorld(d: Draft): StatusNextReason | null {
   if (d.silent.size > 0) return 'interruption';
   if (d.restart !== null) return 'error';
   if (world.members.some((m) => hasStopped(d.state, m, world.generation))) return 'restart';
+  if (isWorthMoving(d, world)) return 'move';
   if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0)
     return 'grow';
   return null;
 }
 
-type StatusNextReason = 'start' | 'interruption' | 'error' | 'restart' | 'grow';
+type StatusNextReason = 'start' | 'interruption' | 'error' | 'restart' | 'grow' | 'move';
 
 function roomInPool(d: Draft, name: string): number {
   const pool = d.state.pools.find((p) => p.name === name);
@@ -91,9 +92,9 @@ export function formNext(d: Draft): void {
   if (status.next) return;
   const reason = whyNewWorld(d);
   if (reason === null) return;
-  const survivors = survivorsOf(d);
   const { min, max } = spec.workers;
   const pool = status.pool;
+  const survivors = reason === 'move' ? [] : survivorsOf(d);
   const refill = pool === undefined ? 0 : Math.min(max - survivors.length, roomInPool(d, pool));
   if (reason === 'grow' && refill <= 0) return;
   if (pool !== undefined && survivors.length > 0 && survivors.length + refill >= min) {

@@ -43,7 +43,7 @@ from .manifest import (
     write_manifest,
 )
 from .samples import StepSamples, merge, samples_path
-from .storage import Storage
+from .storage import DELETED, Storage
 
 OPTIONS = StateDictOptions(flatten_optimizer_state_dict=True)
 
@@ -119,7 +119,7 @@ class Checkpointer:
             "parent": self._parent,
             "samples": samples_path(name),
         }
-        writer = _Writer(self._storage, name, manifest, list(self._samples))
+        writer = _Writer(self._storage, name, manifest, list(self._samples), lambda: self._times(started))
         response = dcp.async_save(state, storage_writer=writer, process_group=self._group, async_stager=self._stager)
         result: Future[Outcome] = Future()
         response.upload_completion.add_done_callback(
@@ -151,13 +151,22 @@ class Checkpointer:
             outcome.checkpoint["stallSeconds"] = round(saving.stall, 4)
         return outcome
 
+    def close(self) -> None:
+        """Waits until old checkpoints have been deleted. Only when nothing is being saved."""
+        self._after_writing.shutdown(wait=True)
+
+    def _times(self, started: float) -> dict[str, float]:
+        stall = 0.0 if self._saving is None else self._saving.stall
+        return {"seconds": round(time.monotonic() - started, 4), "stallSeconds": round(stall, 4)}
+
     def _settle(self, future: Future[Any], result: Future[Outcome], name: str, step: int, started: float) -> None:
         try:
             future.result()
             manifest = read_manifest(self._storage, name)
             if manifest is None:
                 raise OSError(f"the manifest of {self._storage.path_uri(name)} is gone")
-            report = report_of(manifest, self._storage.path_uri(name), time.monotonic() - started, 0.0)
+            report = report_of(manifest, self._storage.path_uri(name))
+            report["seconds"] = round(time.monotonic() - started, 4)
             result.set_result(Outcome(step, report, None))
         except BaseException as error:
             result.set_result(Outcome(step, None, _cause(error)))
@@ -186,6 +195,9 @@ def retain(storage: Storage, keep: int, protected: set[str], generation: int) ->
     try:
         kept = {*committed(storage)[-keep:], *protected}
         for name in storage.children(""):
+            if DELETED in name:
+                storage.delete(name)
+                continue
             base = name.removesuffix(INCOMPLETE)
             known = parse_name(base)
             if known is None:
@@ -211,12 +223,20 @@ class _Results(list[WriteResult]):
 class _Writer(FileSystemWriter):
     """DCP's own writer over our storage, which counts and checksums what it writes, and commits in `finish`."""
 
-    def __init__(self, storage: Storage, name: str, manifest: dict[str, Any], samples: list[StepSamples]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        manifest: dict[str, Any],
+        samples: list[StepSamples],
+        times: Callable[[], dict[str, float]],
+    ) -> None:
         super().__init__(storage.path_uri(name), sync_files=False, thread_count=1, per_thread_copy_ahead=0)
         self._name = name
         self._storage = storage
         self._manifest = manifest
         self._samples = samples
+        self._times = times
         self._directory = f"{name}{INCOMPLETE}" if storage.can_rename else name
         self.fs = _Files(storage, self._directory)
         self.path = self._directory
@@ -238,7 +258,7 @@ class _Writer(FileSystemWriter):
         steps = merge([samples for part in results if isinstance(part, _Results) for samples in part.samples])
         log = {key: self._manifest[key] for key in ("step", "generation", "parent", "epochSize")}
         self._storage.write(self._manifest["samples"], json.dumps({**log, "steps": steps}).encode())
-        manifest = {**self._manifest, "files": sorted(files, key=lambda file: file["path"]), "savedAt": now()}
+        manifest = {**self._manifest, **self._times(), "files": sorted(files, key=lambda file: file["path"]), "savedAt": now()}
         write_manifest(self._storage, self._directory, manifest)
         if self._storage.can_rename:
             # Left over when a save of this very step failed after its rename: it is ours, and complete or not we have better.

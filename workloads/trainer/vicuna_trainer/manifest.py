@@ -99,19 +99,20 @@ def commit_foreign(path: str, step: int, generation: int, seconds: float) -> dic
     ]
     if not files:
         raise TrainingError(BAD_INPUT, f"{uri} cannot be committed as a checkpoint: there is no file in it.")
-    manifest = {"version": 1, "step": step, "generation": generation, "files": files, "savedAt": now()}
+    times = {"seconds": round(seconds, 4), "stallSeconds": round(seconds, 4)}
+    manifest = {"version": 1, "step": step, "generation": generation, **times, "files": files, "savedAt": now()}
     write_manifest(storage, name, manifest)
-    return report_of(manifest, uri, seconds, stall_seconds=seconds)
+    return report_of(manifest, uri)
 
 
-def report_of(manifest: dict[str, Any], uri: str, seconds: float, stall_seconds: float) -> dict[str, Any]:
+def report_of(manifest: dict[str, Any], uri: str) -> dict[str, Any]:
     """A checkpoint as the worker protocol carries it."""
     return {
         "step": manifest["step"],
         "uri": uri,
         "bytes": sum(file["bytes"] for file in manifest["files"]),
         "savedAt": manifest["savedAt"],
-        "seconds": round(seconds, 4),
-        "stallSeconds": round(stall_seconds, 4),
+        "seconds": manifest["seconds"],
+        "stallSeconds": manifest["stallSeconds"],
         "generation": manifest["generation"],
     }

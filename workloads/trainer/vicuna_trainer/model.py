@@ -74,7 +74,8 @@ def build_model(directory: Path, recipe: Recipe, device: torch.device, mesh: Dev
     fully_shard(model, mesh=mesh, mp_policy=policy)
     model.to_empty(device=device)
     # Its frequencies are computed when it is made, and on "meta" there was nothing to compute.
-    model.model.rotary_emb = LlamaRotaryEmbedding(config, device=device)
+    with device:
+        model.model.rotary_emb = LlamaRotaryEmbedding(config)
     model.train()
     return model
 

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+
+from .warm import WARM
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -86,6 +89,10 @@ class Processes:
         if self._warm is not None:
             self._warm.start()
 
+    def is_warm(self) -> bool:
+        """Whether processes started now would train without first importing for seconds."""
+        return self._warm is None or self._warm.is_warm()
+
     def start(self, environments: list[dict[str, str]]) -> None:
         """Starts one process per environment; the list's order is the local rank. Raises OSError."""
         for local_rank, env in enumerate(environments):
@@ -147,6 +154,7 @@ class WarmProcess:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._pid: int | None = None
+        self._is_warm = False
 
     def start(self) -> None:
         """Starts it, unless it runs. It answers once its imports are done."""
@@ -167,9 +175,21 @@ class WarmProcess:
         try:
             socket.send_fds(self._socket, [json.dumps(env).encode()], [stderr])
             answer = self._socket.recv(64)
+            if answer == WARM:
+                self._is_warm = True
+                answer = self._socket.recv(64)
             return int(answer) if answer else self._lose()
         except (OSError, ValueError):
             return self._lose()
+
+    def is_warm(self) -> bool:
+        """Whether its imports are done; a warm process that died counts, since waiting for it would not help."""
+        if self._socket is None:
+            return True
+        if not self._is_warm and select.select([self._socket], [], [], 0)[0]:
+            with contextlib.suppress(OSError):
+                self._is_warm = self._socket.recv(64) == WARM
+        return self._is_warm
 
     def note_end(self, pid: int) -> None:
         """Tells that a child was reaped."""
@@ -190,6 +210,7 @@ class WarmProcess:
             self._socket.close()
         self._socket = None
         self._pid = None
+        self._is_warm = False
 
 
 def thread_settings(env: dict[str, str]) -> dict[str, str]:

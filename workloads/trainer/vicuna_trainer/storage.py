@@ -17,6 +17,8 @@ READ_SECONDS = 60
 ATTEMPTS = 3
 # Objects are sent in parts of this size: large enough that latency does not matter, small enough for many writers' memory.
 PART_BYTES = 32 * 1024 * 1024
+# Part of the name of directories that are being deleted; what dies meanwhile leaves them behind.
+DELETED = ".deleted-"
 
 _REFUSALS = {
     "gs": "gs:// needs gcsfs, which this image does not have: use Cloud Storage's S3 interface (s3:// with AWS_ENDPOINT_URL).",
@@ -107,8 +109,9 @@ class Directory(Storage):
         root = self.local(path)
         if os.path.isdir(root):
             # First out of sight, so that nobody ever sees half of it.
-            doomed = f"{root}.deleted-{uuid.uuid4().hex[:8]}"
-            os.rename(root, doomed)
+            doomed = root if DELETED in root else f"{root}{DELETED}{uuid.uuid4().hex[:8]}"
+            if doomed != root:
+                os.rename(root, doomed)
             shutil.rmtree(doomed, ignore_errors=True)
         else:
             with contextlib.suppress(FileNotFoundError):

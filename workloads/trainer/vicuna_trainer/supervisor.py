@@ -72,6 +72,7 @@ class Supervisor:
         self._exit: tuple[int, str] | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._acknowledged: str | None = None
+        self._is_ready = False
         self._terminating = False
         self._signalled_stop = False
         self._leave_code: int | None = None
@@ -93,12 +94,16 @@ class Supervisor:
         self._processes.prepare()
         try:
             while True:
-                self._selector.select(timeout=max(0.0, min(1.0, self._leave_at - time.monotonic())))
+                patience = 1.0 if self._is_ready else 0.1
+                self._selector.select(timeout=max(0.0, min(patience, self._leave_at - time.monotonic())))
                 self._drain_wakeups()
                 self._read_inbox()
                 while self._events:
                     name, *arguments = self._events.popleft()
                     getattr(self, f"_on_{name}")(*arguments)
+                if not self._is_ready and self._processes.is_warm():
+                    self._is_ready = True
+                    self._publish(urgent=True)
                 for process in self._processes.reap():
                     self._on_end(process)
                 if self._leave_code is not None and time.monotonic() >= self._leave_at:
@@ -321,6 +326,9 @@ class Supervisor:
         self._publish(urgent=before != (self._said.get("state"), self._checkpoint, self._said.get("message")))
 
     def _publish(self, urgent: bool) -> None:
+        if self._generation == 0 and not self._is_ready and not self._terminating:
+            # The first report tells the operator that this pod can take over at once: not before everything is imported.
+            return
         said = self._said
         report: dict[str, Any] = {
             "generation": self._generation,

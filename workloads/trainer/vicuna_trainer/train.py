@@ -89,6 +89,7 @@ class Trainer:
         if not is_exported(self.storage, self.step):
             dtype = torch.bfloat16 if self.config.recipe.precision == "bf16" else torch.float32
             export_model(self.storage, self.model, self.tokenizer, dtype, self.step)
+        self.checkpointer.close()
         dist.barrier(group=self.checkpointer.group)
         return "succeeded"
 
@@ -254,7 +255,8 @@ def prepare(config: Config, session: Session) -> Trainer:
     if len(tokenizer) > model.config.vocab_size:
         raise TrainingError(
             BAD_CONFIGURATION,
-            f"The tokenizer has {len(tokenizer)} tokens, the model's vocabulary only {model.config.vocab_size}: they do not belong together.",
+            f"The tokenizer has {len(tokenizer)} tokens, the model's vocabulary only {model.config.vocab_size}: "
+            "they do not belong together. Correct model.tokenizer.",
         )
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -304,7 +306,7 @@ def _resume(trainer: Trainer, name: str) -> None:
     trainer._saved_step = trainer.step
     if trainer.step != session.resume_step:
         raise TrainingError(BAD_INPUT, f"{uri} is of step {trainer.step}, not of step {session.resume_step} as the operator says.")
-    session.committed(report_of(manifest, uri, 0.0, 0.0))
+    session.committed(report_of(manifest, uri))
 
 
 def _on_rank_0(work: Any, group: dist.ProcessGroup) -> Any:

@@ -37,6 +37,10 @@ LARGEST_REQUEST = 1 << 18
 REPARENT_SECONDS = 5.0
 
 
+WARM = b"warm"
+"""Sent once, unasked, when everything is imported."""
+
+
 def main() -> None:
     """Imports, then serves until the supervisor is gone."""
     supervisor = os.getppid()
@@ -48,6 +52,7 @@ def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     for module in MODULES:
         importlib.import_module(module)
+    requests.send(WARM)
     while True:
         try:
             message, descriptors, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
