@@ -84,9 +84,10 @@ class Gang:
                 **({"VICUNA_COMMAND": json.dumps(command)} if command is not None else {}),
                 **self.env,
             }
-            log = open(self.directory / f"{name}.log", "ab")
-            self.pods[name] = subprocess.Popen([sys.executable, "-m", "vicuna_trainer.supervisor"], env=env, stdout=log, stderr=log)
-            log.close()
+            with open(self.directory / f"{name}.log", "ab") as log:
+                self.pods[name] = subprocess.Popen(
+                    [sys.executable, "-m", "vicuna_trainer.supervisor"], env=env, stdout=log, stderr=log
+                )
 
     def kill(self, name: str) -> None:
         """The pod's node dies: supervisor and all its processes at once."""

@@ -32,7 +32,7 @@ class Answer:
 
 
 class OperatorClient:
-    """One caller of the operator; not to be shared between threads. Every call raises OSError when the operator cannot be reached."""
+    """One caller of the operator, for one thread. Every call raises OSError when the operator cannot be reached."""
 
     def __init__(self, url: str, training: str, token_file: str) -> None:
         parts = urlsplit(url)

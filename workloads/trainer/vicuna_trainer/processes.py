@@ -19,12 +19,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
-from .warm import WARM
-
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 STDERR_TAIL_BYTES = 2048
 WARM_ANSWER_SECONDS = 60.0
+# What the warm process says, once and unasked, when everything is imported.
+WARM = b"warm"
 
 
 def set_process_option(option: int, value: int) -> None:

@@ -4,8 +4,9 @@ Importing torch and transformers takes seconds of CPU time. A pod that survives 
 processes; forked from here they start in milliseconds. Safe because nothing has begun that a fork breaks: no thread (checked
 before each fork), no process group, no CUDA context (imports must not make one; a process that finds one starts afresh).
 
-Protocol, on the socket whose descriptor is the only argument (SOCK_SEQPACKET): one message = the environment as JSON and,
-as ancillary data, the descriptor for stderr; the answer is the new process's pid. The socket's end ends this process.
+Protocol, on the socket whose descriptor is the only argument (SOCK_SEQPACKET): it says "warm" once when it is ready. A message
+to it is an environment as JSON with, as ancillary data, the descriptor for stderr; the answer is the new process's pid. The
+socket's end ends this process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 import traceback
 
-from .processes import PR_SET_PDEATHSIG, set_process_option
+from .processes import PR_SET_PDEATHSIG, WARM, set_process_option
 
 MODULES = (
     "torch",
@@ -35,10 +36,6 @@ MODULES = (
 # More than this an environment never has: the kernel's own limit for a message on such a socket is about 200 KiB.
 LARGEST_REQUEST = 1 << 18
 REPARENT_SECONDS = 5.0
-
-
-WARM = b"warm"
-"""Sent once, unasked, when everything is imported."""
 
 
 def main() -> None:
