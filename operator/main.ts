@@ -17,7 +17,7 @@ import { AUDIENCE, Authenticator } from './server/authenticator.ts';
 import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
-import { slimNode, slimPod } from './slim.ts';
+import { slimNode, slimPod, withoutManagedFields } from './slim.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { TRAINING_LABEL } from './training/pods.ts';
@@ -45,7 +45,7 @@ const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'clien
 const trainingOf = (labels: Record<string, string> | undefined, namespace: string | undefined) =>
   labels?.[TRAINING_LABEL] === undefined ? [] : [`${namespace}/${labels[TRAINING_LABEL]}`];
 
-const trainings = informer({ type: TRAINING });
+const trainings = informer({ type: TRAINING, transform: withoutManagedFields });
 const pools = informer({ type: GPU_POOL });
 const nodes = informer({ type: NODE, transform: slimNode });
 const pods = informer({

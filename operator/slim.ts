@@ -73,3 +73,8 @@ export function slimNode(node: V1Node): V1Node {
     },
   } as V1Node;
 }
+
+/** Who owns which field takes more room than the fields. The API server keeps it when an update leaves it out. */
+export function withoutManagedFields<T extends { metadata: object }>(object: T): T {
+  return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
+}

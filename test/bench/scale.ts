@@ -1,12 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { V1Job } from '@kubernetes/client-node';
+import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
 import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
+import { Informer } from '../../operator/kube/informer.ts';
 import { CUSTOM_RESOURCE_DEFINITION, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
+import { slimPod } from '../../operator/slim.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import type { OperatorProcess } from '../cluster/operator-process.ts';
@@ -34,6 +36,10 @@ export class ScaleBench {
   readonly client: KubeClient;
   readonly nodes: KwokNodes;
   readonly directory: string;
+  /** Watched, not polled: lists of thousands of objects would be the largest load of all. */
+  readonly #trainings: Informer<VicunaTraining>;
+  readonly #pods: Informer<V1Pod>;
+  readonly #stop = new AbortController();
 
   private constructor(settings: ScaleSettings, controlPlane: ControlPlane, client: KubeClient, nodes: KwokNodes, directory: string) {
     this.settings = settings;
@@ -41,6 +47,10 @@ export class ScaleBench {
     this.client = client;
     this.nodes = nodes;
     this.directory = directory;
+    this.#trainings = new Informer<VicunaTraining>({ client, type: TRAINING });
+    this.#pods = new Informer<V1Pod>({ client, type: POD, transform: slimPod, indexes: { phase: (pod) => [pod.status?.phase ?? ''] } });
+    this.#trainings.start(this.#stop.signal);
+    this.#pods.start(this.#stop.signal);
   }
 
   static async start(settings: ScaleSettings): Promise<ScaleBench> {
@@ -54,6 +64,7 @@ export class ScaleBench {
   }
 
   async stop(): Promise<void> {
+    this.#stop.abort();
     this.client.close();
     await this.nodes.stop();
     await this.controlPlane.stop();
@@ -86,7 +97,7 @@ export class ScaleBench {
     const requestsBefore = await requests(operator);
     const startedAt = performance.now();
     await inParallel(trainings, 16, (i) => this.client.create(TRAINING, scaleTraining(`t-${i}`, this.settings.workers)));
-    await until('all trainings running', 300_000, async () => (await this.#phases()).running >= trainings, 250);
+    await until('all trainings running', 300_000, () => this.#running() >= trainings, 20);
     const seconds = (performance.now() - startedAt) / 1000;
     const used = operator.cpuSeconds - cpuBefore;
     return {
@@ -101,9 +112,11 @@ export class ScaleBench {
   async recovery(): Promise<{ affected: number; p50: number; p99: number; seconds: readonly number[] }> {
     const { nodesLost } = this.settings;
     const lost = new Set(this.nodes.names.slice(0, nodesLost));
-    const { items } = await this.client.list(POD, { namespace: NAMESPACE });
     const affected = new Set(
-      items.filter((p) => lost.has(p.spec?.nodeName ?? '')).map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''),
+      this.#pods
+        .list()
+        .filter((p) => lost.has(p.spec?.nodeName ?? ''))
+        .map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''),
     );
     const deletedAt = Date.now();
     await Promise.all([...lost].map((name) => this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 })));
@@ -112,8 +125,7 @@ export class ScaleBench {
       'all gangs running again',
       120_000,
       async () => {
-        const list = await this.client.list(TRAINING, { namespace: NAMESPACE });
-        for (const training of list.items) {
+        for (const training of this.#trainings.list()) {
           const name = training.metadata.name ?? '';
           const startedAt = training.status?.world && Date.parse(training.status.world.startedAt);
           if (affected.has(name) && startedAt !== undefined && startedAt >= deletedAt && training.status?.next === undefined)
@@ -127,21 +139,12 @@ export class ScaleBench {
     return { affected: affected.size, p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99), seconds };
   }
 
-  async #phases(): Promise<{ running: number }> {
-    const { items } = await this.client.list(TRAINING, { namespace: NAMESPACE });
-    return { running: items.filter((t) => t.status?.phase === 'Running').length };
+  #running(): number {
+    return this.#trainings.list().filter((t) => t.status?.phase === 'Running').length;
   }
 
   async #untilRunning(prefix: string, count: number): Promise<void> {
-    await until(
-      `${count} ${prefix} pods running`,
-      300_000,
-      async () => {
-        const { items } = await this.client.list(POD, { namespace: NAMESPACE });
-        return items.filter((p) => p.status?.phase === 'Running').length >= count;
-      },
-      250,
-    );
+    await until(`${count} ${prefix} pods running`, 300_000, () => this.#pods.byIndex('phase', 'Running').length >= count, 20);
   }
 }
 
