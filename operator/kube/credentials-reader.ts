@@ -13,12 +13,16 @@ if (cluster === null) throw new Error(`the kubeconfig ${path ?? ''} has no curre
 const options: RequestOptions = {};
 await config.applyToHTTPSOptions(options);
 const text = (value: unknown) => (value === undefined || value === null ? undefined : Buffer.from(value as string).toString());
+const basic = options.auth ? `Basic ${Buffer.from(options.auth).toString('base64')}` : undefined;
 const credentials: Credentials = {
   server: cluster.server,
   ca: text(options.ca),
   cert: text(options.cert),
   key: text(options.key),
-  authorization: (options.headers as Record<string, string> | undefined)?.Authorization,
+  servername: options.servername,
   rejectUnauthorized: options.rejectUnauthorized !== false,
+  proxy: cluster.proxyUrl,
+  authorization: (options.headers as Record<string, string> | undefined)?.Authorization ?? basic,
+  tokenFile: config.getCurrentUser()?.authProvider?.config?.tokenFile,
 };
 process.stdout.write(JSON.stringify(credentials));

@@ -7,9 +7,15 @@ export interface Credentials {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
-  /** Value of the Authorization header; may expire. */
-  readonly authorization?: string | undefined;
+  /** Name in the server's certificate, where it differs from the host's. */
+  readonly servername?: string | undefined;
   readonly rejectUnauthorized: boolean;
+  /** Proxy through which the server is reached. */
+  readonly proxy?: string | undefined;
+  /** Value of the Authorization header. */
+  readonly authorization?: string | undefined;
+  /** A file with a bearer token that somebody renews, as kubelet does for pods; it comes before `authorization`. */
+  readonly tokenFile?: string | undefined;
 }
 
 const READER = fileURLToPath(new URL('./credentials-reader.ts', import.meta.url));
@@ -23,8 +29,13 @@ export function loadCredentials(path: string | null): Promise<Credentials> {
     execFile(process.execPath, [READER, ...(path === null ? [] : [path])], { timeout: 30_000 }, (error, stdout, stderr) => {
       // The output holds keys: it never goes into a message.
       if (error)
-        reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${stderr.trim().split('\n').at(-1) ?? error.message}`));
+        reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${reasonIn(stderr) ?? 'its reader ended without a word'}`));
       else resolve(JSON.parse(stdout) as Credentials);
     });
   });
+}
+
+/** The sentence of an uncaught error, among the stack that Node prints around it. */
+function reasonIn(stderr: string): string | undefined {
+  return /^(?:\w*Error|\w*Exception)(?: \[\w+\])?: (.+)$/m.exec(stderr)?.[1] ?? stderr.trim().split('\n').at(-1);
 }

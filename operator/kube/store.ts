@@ -4,74 +4,86 @@ export function storeKey(namespace: string | undefined, name: string): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
+export function keyOf(object: KubeObject): string {
+  const { namespace, name } = metadataOf(object);
+  return storeKey(namespace, name ?? '');
+}
+
+interface Index<T> {
+  readonly valuesOf: (object: T) => readonly string[];
+  readonly buckets: Map<string, Map<string, T>>;
+}
+
+interface Entry<T> {
+  readonly object: T;
+  /** By index, what the object was filed under: somebody may change an object that he was only lent. */
+  readonly values: readonly (readonly string[])[];
+}
+
 /** Objects by namespace and name, with indexes that follow every change. */
 export class Store<T extends KubeObject> {
-  readonly #objects = new Map<string, T>();
-  readonly #indexers: Readonly<Record<string, (object: T) => readonly string[]>>;
-  readonly #indexes = new Map<string, Map<string, Map<string, T>>>();
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #indexes: ReadonlyMap<string, Index<T>>;
 
   constructor(indexers: Readonly<Record<string, (object: T) => readonly string[]>>) {
-    this.#indexers = indexers;
-    for (const name of Object.keys(indexers)) this.#indexes.set(name, new Map());
+    this.#indexes = new Map(Object.entries(indexers).map(([name, valuesOf]) => [name, { valuesOf, buckets: new Map() }]));
   }
 
   get(key: string): T | undefined {
-    return this.#objects.get(key);
+    return this.#entries.get(key)?.object;
   }
 
   keys(): string[] {
-    return [...this.#objects.keys()];
+    return [...this.#entries.keys()];
   }
 
   values(): T[] {
-    return [...this.#objects.values()];
+    return Array.from(this.#entries.values(), (entry) => entry.object);
   }
 
   get size(): number {
-    return this.#objects.size;
+    return this.#entries.size;
   }
 
   byIndex(index: string, value: string): T[] {
-    const entries = this.#indexes.get(index);
-    if (entries === undefined) throw new Error(`the store has no index "${index}"`);
-    return [...(entries.get(value)?.values() ?? [])];
+    const found = this.#indexes.get(index);
+    if (found === undefined) throw new Error(`the store has no index "${index}"`);
+    return [...(found.buckets.get(value)?.values() ?? [])];
   }
 
   /** Puts the object in; returns the one it replaces. */
   set(key: string, object: T): T | undefined {
-    const old = this.delete(key);
-    this.#objects.set(key, object);
-    for (const [name, indexer] of Object.entries(this.#indexers)) {
-      const entries = this.#indexes.get(name);
-      for (const value of indexer(object)) {
-        const bucket = entries?.get(value) ?? new Map<string, T>();
-        bucket.set(key, object);
-        entries?.set(value, bucket);
+    const old = this.#entries.get(key);
+    const values = Array.from(this.#indexes.values(), (index) => index.valuesOf(object));
+    if (old) this.#unfile(key, old);
+    this.#entries.set(key, { object, values });
+    let at = 0;
+    for (const { buckets } of this.#indexes.values()) {
+      for (const value of values[at++] ?? []) {
+        const bucket = buckets.get(value);
+        if (bucket) bucket.set(key, object);
+        else buckets.set(value, new Map([[key, object]]));
       }
     }
-    return old;
+    return old?.object;
   }
 
   delete(key: string): T | undefined {
-    const old = this.#objects.get(key);
+    const old = this.#entries.get(key);
     if (old === undefined) return undefined;
-    this.#objects.delete(key);
-    for (const [name, indexer] of Object.entries(this.#indexers)) {
-      const entries = this.#indexes.get(name);
-      for (const value of indexer(old)) {
-        const bucket = entries?.get(value);
+    this.#entries.delete(key);
+    this.#unfile(key, old);
+    return old.object;
+  }
+
+  #unfile(key: string, { values }: Entry<T>): void {
+    let at = 0;
+    for (const { buckets } of this.#indexes.values()) {
+      for (const value of values[at++] ?? []) {
+        const bucket = buckets.get(value);
         bucket?.delete(key);
-        if (bucket?.size === 0) entries?.delete(value);
+        if (bucket?.size === 0) buckets.delete(value);
       }
     }
-    return old;
   }
-}
-
-/** Whether `a` is older than `b`. Versions of one resource are decimal numbers that grow (Kubernetes 1.35 promises it). */
-export function isOlder(a: KubeObject, b: KubeObject): boolean {
-  const left = metadataOf(a).resourceVersion ?? '';
-  const right = metadataOf(b).resourceVersion ?? '';
-  if (left.length !== right.length) return left.length < right.length;
-  return left < right;
 }

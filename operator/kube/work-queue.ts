@@ -1,26 +1,37 @@
-/** What a queue tells about itself, for metrics. */
+import { Fifo } from './fifo.ts';
+
+/** What a queue tells about itself, for metrics by controller-runtime's names. */
 export interface QueueHooks {
+  /** workqueue_adds_total */
   onAdd?(): void;
-  /** Seconds the key has waited since it was added. */
+  /** workqueue_queue_duration_seconds: how long the key has waited since it was added. */
   onStart?(waitedSeconds: number): void;
+  /** workqueue_work_duration_seconds */
   onDone?(seconds: number, failed: boolean): void;
+  /** workqueue_retries_total */
   onRetry?(): void;
 }
 
 export interface WorkQueueOptions {
   readonly hooks?: QueueHooks;
   readonly onError?: (key: string, error: unknown) => void;
+  /** Monotonic milliseconds. */
   readonly clock?: () => number;
   readonly random?: () => number;
 }
 
 interface Item {
-  priority: number;
-  addedAt: number;
+  readonly key: string;
+  readonly priority: number;
+  readonly addedAt: number;
+  /** It has risen to another level: what stays behind is passed over. */
+  moved?: true;
 }
 
 const FIRST_RETRY_MS = 5;
 const LONGEST_RETRY_MS = 1_000_000;
+/** setTimeout cannot wait longer. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** For each so many milliseconds of waiting a key counts one priority higher: nothing starves. */
 const AGEING_MS = 1_000;
 
@@ -30,48 +41,60 @@ const AGEING_MS = 1_000;
  */
 export class WorkQueue {
   /** By priority, each level in the order of addition. */
-  readonly #ready = new Map<number, Map<string, Item>>();
-  readonly #levelOf = new Map<string, number>();
-  readonly #processing = new Set<string>();
+  readonly #levels = new Map<number, Fifo<Item>>();
+  readonly #ready = new Map<string, Item>();
+  /** When work on the key began. */
+  readonly #processing = new Map<string, number>();
   /** Added while being worked on. */
   readonly #dirty = new Map<string, Item>();
-  readonly #delayed = new Map<string, { at: number; timer: NodeJS.Timeout }>();
+  readonly #delayed = new Map<string, { readonly at: number; readonly timer: NodeJS.Timeout }>();
   readonly #failures = new Map<string, number>();
   readonly #idle: (() => void)[] = [];
-  readonly #o: WorkQueueOptions;
+  readonly #hooks: QueueHooks;
+  readonly #onError: ((key: string, error: unknown) => void) | undefined;
   readonly #clock: () => number;
+  readonly #random: () => number;
   #stopped = false;
 
-  constructor(options: WorkQueueOptions = {}) {
-    this.#o = options;
-    this.#clock = options.clock ?? Date.now;
+  constructor({ hooks = {}, onError, clock = () => performance.now(), random = Math.random }: WorkQueueOptions = {}) {
+    this.#hooks = hooks;
+    this.#onError = onError;
+    this.#clock = clock;
+    this.#random = random;
   }
 
-  /** Keys waiting to be worked on now. */
+  /** workqueue_depth: keys waiting to be worked on now. */
   get depth(): number {
-    return this.#levelOf.size + this.#dirty.size;
+    return this.#ready.size + this.#dirty.size;
   }
 
+  /** Keys being worked on. */
   get unfinished(): number {
     return this.#processing.size;
   }
 
-  add(key: string, { priority = 0 }: { priority?: number } = {}): void {
+  /** workqueue_unfinished_work_seconds: seconds spent so far on all keys being worked on. A growing value means workers are stuck. */
+  get unfinishedSeconds(): number {
+    const now = this.#clock();
+    return [...this.#processing.values()].reduce((sum, startedAt) => sum + (now - startedAt) / 1000, 0);
+  }
+
+  /** workqueue_longest_running_processor_seconds */
+  get longestRunningSeconds(): number {
+    const now = this.#clock();
+    return [...this.#processing.values()].reduce((longest, startedAt) => Math.max(longest, (now - startedAt) / 1000), 0);
+  }
+
+  /** Has the key worked on as soon as there is a worker; the higher priority first. A key that waits already may only rise. */
+  add(key: string, { priority = 0 }: { readonly priority?: number } = {}): void {
     if (this.#stopped) return;
-    if (this.#processing.has(key)) {
-      const waiting = this.#dirty.get(key);
-      if (waiting) waiting.priority = Math.max(waiting.priority, priority);
-      else this.#dirty.set(key, { priority, addedAt: this.#clock() });
-      return;
-    }
-    const level = this.#levelOf.get(key);
-    if (level === undefined) {
-      this.#o.hooks?.onAdd?.();
-      this.#enqueue(key, { priority, addedAt: this.#clock() });
-    } else if (level < priority) {
-      const addedAt = this.#ready.get(level)?.get(key)?.addedAt ?? this.#clock();
-      this.#ready.get(level)?.delete(key);
-      this.#enqueue(key, { priority, addedAt });
+    const waiting = this.#dirty.get(key) ?? this.#ready.get(key);
+    if (waiting === undefined) {
+      this.#hooks.onAdd?.();
+      this.#accept({ key, priority, addedAt: this.#clock() });
+    } else if (waiting.priority < priority) {
+      waiting.moved = true;
+      this.#accept({ key, priority, addedAt: waiting.addedAt });
     }
   }
 
@@ -86,23 +109,22 @@ export class WorkQueue {
     const waiting = this.#delayed.get(key);
     if (waiting && waiting.at <= at) return;
     clearTimeout(waiting?.timer);
-    // setTimeout cannot wait longer than 2^31 ms.
-    const timer = setTimeout(
-      () => {
-        this.#delayed.delete(key);
-        this.add(key);
-      },
-      Math.min(ms, 2_147_000_000),
-    );
-    this.#delayed.set(key, { at, timer });
+    const ring = () => {
+      this.#delayed.delete(key);
+      const left = at - this.#clock();
+      if (ms > LONGEST_TIMER_MS && left > 0) this.addAfter(key, left);
+      else this.add(key);
+    };
+    this.#delayed.set(key, { at, timer: setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS)) });
   }
 
+  /** Adds the key after its back-off, which doubles each time until `forget`. */
   addRateLimited(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     const base = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
-    this.#o.hooks?.onRetry?.();
-    this.addAfter(key, base * (1 + (this.#o.random ?? Math.random)() / 10));
+    this.#hooks.onRetry?.();
+    this.addAfter(key, base * (1 + this.#random() / 10));
   }
 
   /** The key's next failure is its first again. */
@@ -110,7 +132,7 @@ export class WorkQueue {
     this.#failures.delete(key);
   }
 
-  /** Works on keys, `workers` at a time, until `signal` aborts; resolves when the last of them is done. */
+  /** Works on keys, `workers` at a time, until `signal` aborts; resolves when the last of them is done. The queue ends with it. */
   async run(workers: number, handler: (key: string) => Promise<void>, signal: AbortSignal): Promise<void> {
     const stop = () => {
       this.#stopped = true;
@@ -126,58 +148,57 @@ export class WorkQueue {
   async #work(handler: (key: string) => Promise<void>): Promise<void> {
     while (!this.#stopped) {
       const next = this.#take();
-      if (next === null) {
-        await new Promise<void>((resolve) => this.#idle.push(resolve));
-        continue;
-      }
-      await this.#handle(next, handler);
+      if (next === null) await new Promise<void>((resolve) => this.#idle.push(resolve));
+      else await this.#handle(next, handler);
     }
   }
 
-  async #handle([key, item]: [string, Item], handler: (key: string) => Promise<void>): Promise<void> {
-    const { hooks, onError } = this.#o;
-    hooks?.onStart?.((this.#clock() - item.addedAt) / 1000);
-    const startedAt = performance.now();
+  async #handle({ key, addedAt }: Item, handler: (key: string) => Promise<void>): Promise<void> {
+    const startedAt = this.#clock();
+    this.#processing.set(key, startedAt);
+    this.#hooks.onStart?.((startedAt - addedAt) / 1000);
     let failed = false;
     try {
       await handler(key);
       this.forget(key);
     } catch (error) {
       failed = true;
-      onError?.(key, error);
+      this.#onError?.(key, error);
     }
-    hooks?.onDone?.((performance.now() - startedAt) / 1000, failed);
     this.#processing.delete(key);
+    this.#hooks.onDone?.((this.#clock() - startedAt) / 1000, failed);
     const again = this.#dirty.get(key);
     this.#dirty.delete(key);
-    if (again) this.#enqueue(key, again);
+    if (again) this.#accept(again);
     if (failed) this.addRateLimited(key);
   }
 
-  /** The key with the highest priority, age included. Within a level the first is the oldest, so only the heads are compared. */
-  #take(): [string, Item] | null {
-    const now = this.#clock();
-    let best: [string, Item] | null = null;
-    let bestScore = Number.NEGATIVE_INFINITY;
-    for (const level of this.#ready.values()) {
-      for (const head of level) {
-        const score = head[1].priority + (now - head[1].addedAt) / AGEING_MS;
-        if (score > bestScore) [best, bestScore] = [head, score];
-        break;
-      }
+  #accept(item: Item): void {
+    if (this.#processing.has(item.key)) {
+      this.#dirty.set(item.key, item);
+      return;
     }
-    if (best === null) return null;
-    this.#ready.get(best[1].priority)?.delete(best[0]);
-    this.#levelOf.delete(best[0]);
-    this.#processing.add(best[0]);
-    return best;
+    const level = this.#levels.get(item.priority) ?? new Fifo<Item>();
+    level.push(item);
+    this.#levels.set(item.priority, level);
+    this.#ready.set(item.key, item);
+    this.#idle.shift()?.();
   }
 
-  #enqueue(key: string, item: Item): void {
-    const level = this.#ready.get(item.priority) ?? new Map<string, Item>();
-    level.set(key, item);
-    this.#ready.set(item.priority, level);
-    this.#levelOf.set(key, item.priority);
-    this.#idle.shift()?.();
+  /** The key with the highest priority, age included. Within a level the first is the oldest, so only the heads are compared. */
+  #take(): Item | null {
+    const now = this.#clock();
+    let best: Fifo<Item> | null = null;
+    let bestScore = Number.NEGATIVE_INFINITY;
+    for (const [priority, level] of this.#levels) {
+      while (level.head?.moved) level.shift();
+      if (level.head === undefined) continue;
+      const score = priority + (now - level.head.addedAt) / AGEING_MS;
+      if (score > bestScore) [best, bestScore] = [level, score];
+    }
+    const item = best?.shift();
+    if (item === undefined) return null;
+    this.#ready.delete(item.key);
+    return item;
   }
 }
