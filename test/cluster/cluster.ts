@@ -34,7 +34,7 @@ interface ClusterState {
   readonly address: string;
   readonly url: string;
   readonly s3Port: number;
-  readonly images: readonly string[];
+  readonly images: string;
   readonly pids: number[];
   readonly nodes: NodeState[];
   nextIndex: number;
@@ -49,17 +49,10 @@ export class Cluster {
   readonly client: KubeClient;
   readonly s3: S3;
   readonly #state: ClusterState;
-  readonly #images: readonly string[];
+  readonly #images: string;
   readonly #doomed = new Map<string, { timer: NodeJS.Timeout; done: Promise<void> }>();
 
-  private constructor(
-    directory: string,
-    controlPlane: ControlPlane,
-    client: KubeClient,
-    s3: S3,
-    state: ClusterState,
-    images: readonly string[],
-  ) {
+  private constructor(directory: string, controlPlane: ControlPlane, client: KubeClient, s3: S3, state: ClusterState, images: string) {
     this.directory = directory;
     this.controlPlane = controlPlane;
     this.client = client;

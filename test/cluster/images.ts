@@ -6,30 +6,52 @@ import { run } from './run.ts';
 
 /** Packages of the base image: an interpreter for pods whose heavy packages are mounted from the machine. */
 const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busybox-static';
+/** Nothing in a pod reads these; every node unpacks what is left out a moment sooner. */
+const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** Image archives for `ctr images import`: pause, and the trainer with the project's own Python in it. Built without a registry. */
-export async function ensureImages(): Promise<string[]> {
+/** An archive for `ctr images import`: pause, and the trainer with the project's own Python in it. Built without a registry. */
+export async function ensureImages(): Promise<string> {
   mkdirSync(IMAGES, { recursive: true });
   const base = await ensureBase();
-  return [await ensureImage('vicuna/pause:dev', [base], ['/bin/busybox', 'sleep', '2147483647'], {}), await trainerImage(base)];
+  const source = await sourceLayer(join(ROOT, 'workloads', 'trainer', 'vicuna_trainer'), 'opt/vicuna/vicuna_trainer');
+  const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
+  return ensureArchive([
+    { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
+    { name: 'vicuna/trainer:dev', layers: [base, source], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
+  ]);
 }
 
-async function trainerImage(base: string): Promise<string> {
-  const layer = await sourceLayer(join(ROOT, 'workloads', 'trainer', 'vicuna_trainer'), 'opt/vicuna/vicuna_trainer');
-  const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
-  return ensureImage('vicuna/trainer:dev', [base, layer], ['python3', '-m', 'vicuna_trainer.supervisor'], env);
+interface Image {
+  readonly name: string;
+  readonly layers: readonly string[];
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** The root file system of Debian 12 with Python, as a tar. */
 async function ensureBase(): Promise<string> {
-  const key = createHash('sha256').update(BASE_PACKAGES).digest('hex').slice(0, 12);
+  const key = createHash('sha256')
+    .update(BASE_PACKAGES + LEFT_OUT)
+    .digest('hex')
+    .slice(0, 12);
   const target = join(IMAGES, `base-${key}.tar`);
   if (existsSync(target)) return target;
   const scratch = mkdtempSync(join(IMAGES, 'base-'));
   const tar = join(scratch, 'rootfs.tar');
   const env = { SOURCE_DATE_EPOCH: '0' };
-  await run('mmdebstrap', ['--quiet', '--variant=minbase', `--include=${BASE_PACKAGES}`, 'bookworm', tar], { env });
+  await run(
+    'mmdebstrap',
+    [
+      '--quiet',
+      '--variant=minbase',
+      `--include=${BASE_PACKAGES}`,
+      ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
+      'bookworm',
+      tar,
+    ],
+    { env },
+  );
   renameSync(tar, target);
   rmSync(scratch, { recursive: true, force: true });
   return target;
@@ -65,39 +87,43 @@ async function sourceLayer(directory: string, at: string): Promise<string> {
   return target;
 }
 
-/** An image archive in Docker's format from layer tars. */
-async function ensureImage(
-  name: string,
-  layers: readonly string[],
-  command: readonly string[],
-  env: Record<string, string>,
-): Promise<string> {
-  const digests = await Promise.all(layers.map(sha256));
-  const config = {
+/** Images in Docker's archive format; a layer that several share is in it once. */
+async function ensureArchive(images: readonly Image[]): Promise<string> {
+  const digests = new Map<string, string>();
+  for (const layer of new Set(images.flatMap((i) => i.layers))) digests.set(layer, await sha256(layer));
+  const digestOf = (layer: string) => digests.get(layer) ?? '';
+  const configs = images.map((image) => imageConfig(image, image.layers.map(digestOf)));
+  const key = createHash('sha256').update(JSON.stringify(configs)).digest('hex').slice(0, 12);
+  const target = join(IMAGES, `images-${key}.tar`);
+  if (existsSync(target)) return target;
+  const scratch = mkdtempSync(join(IMAGES, 'archive-'));
+  const manifest = images.map((image, i) => {
+    const text = JSON.stringify(configs[i]);
+    const config = `${createHash('sha256').update(text).digest('hex')}.json`;
+    writeFileSync(join(scratch, config), text);
+    return { Config: config, RepoTags: [`docker.io/${image.name}`], Layers: image.layers.map((layer) => `${digestOf(layer)}.tar`) };
+  });
+  for (const [layer, digest] of digests) await run('ln', [layer, join(scratch, `${digest}.tar`)]);
+  writeFileSync(join(scratch, 'manifest.json'), JSON.stringify(manifest));
+  await run('tar', ['--sort=name', '--mtime=@0', '-cf', `${target}.tmp`, '-C', scratch, ...readdirSync(scratch)]);
+  renameSync(`${target}.tmp`, target);
+  rmSync(scratch, { recursive: true, force: true });
+  return target;
+}
+
+function imageConfig(image: Image, digests: readonly string[]): object {
+  return {
     architecture: 'amd64',
     os: 'linux',
     created: '1970-01-01T00:00:00Z',
     config: {
-      Cmd: command,
+      Cmd: image.command,
       User: '1000:1000',
       WorkingDir: '/tmp',
-      Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...Object.entries(env).map(([k, v]) => `${k}=${v}`)],
+      Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...Object.entries(image.env).map(([k, v]) => `${k}=${v}`)],
     },
     rootfs: { type: 'layers', diff_ids: digests.map((d) => `sha256:${d}`) },
   };
-  const text = JSON.stringify(config);
-  const id = createHash('sha256').update(text).digest('hex');
-  const target = join(IMAGES, `${name.replace(/[^a-z0-9]/g, '-')}-${id.slice(0, 12)}.tar`);
-  if (existsSync(target)) return target;
-  const scratch = mkdtempSync(join(IMAGES, 'image-'));
-  writeFileSync(join(scratch, `${id}.json`), text);
-  const names = digests.map((d) => `${d}.tar`);
-  for (const [i, layer] of layers.entries()) await run('ln', [layer, join(scratch, names[i] ?? '')]);
-  writeFileSync(join(scratch, 'manifest.json'), JSON.stringify([{ Config: `${id}.json`, RepoTags: [`docker.io/${name}`], Layers: names }]));
-  await run('tar', ['--sort=name', '--mtime=@0', '-chf', `${target}.tmp`, '-C', scratch, 'manifest.json', `${id}.json`, ...names]);
-  renameSync(`${target}.tmp`, target);
-  rmSync(scratch, { recursive: true, force: true });
-  return target;
 }
 
 async function sha256(file: string): Promise<string> {

@@ -24,7 +24,8 @@ export interface NodeOptions {
   /** Which 10.200.<index>.0/24 its pods get. */
   readonly index: number;
   readonly prefix: string;
-  readonly images: readonly string[];
+  /** Archive of the images that every node has. */
+  readonly images: string;
   readonly dnsAddress: string;
 }
 
@@ -58,7 +59,7 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
   const kubeconfig = join(directory, 'kubeconfig');
   controlPlane.pki.kubeconfig(kubeconfig, user, controlPlane.url);
   await until('containerd answering', 20_000, async () => (await attempt(toolPath('ctr'), ['-a', socket, 'version'])) !== null);
-  for (const image of options.images) await run(toolPath('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', image]);
+  await run(toolPath('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', options.images]);
   writeFileSync(
     join(directory, 'kubelet.yaml'),
     kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPort, cgroup, user }),

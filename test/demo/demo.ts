@@ -22,7 +22,7 @@ const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kube
 
   --json FILE        write the summary as JSON
   --keep             leave the cluster running at the end, to look around with kubectl
-  --steps N          optimizer steps of the training (default 600)
+  --steps N          optimizer steps of the training (default 400)
   --kubeconfig FILE  only check that an existing cluster could be used, and say what it needs
 `;
 const NAME = 'demo-7b';
@@ -33,7 +33,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
-    steps: { type: 'string', default: '600' },
+    steps: { type: 'string', default: '400' },
     kubeconfig: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },

@@ -2,17 +2,16 @@ import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { NodeSpec } from '../cluster/node-profiles.ts';
 
-/** Shares of all steps at which something happens, and what. */
+/** Shares of all steps at which something happens at the earliest, and what. */
 const SCRIPT: readonly { at: number; notice: boolean }[] = [
-  { at: 0.15, notice: true },
-  { at: 0.3, notice: true },
-  { at: 0.45, notice: false },
-  { at: 0.6, notice: true },
-  { at: 0.75, notice: false },
-  { at: 0.87, notice: true },
+  { at: 0.1, notice: true },
+  { at: 0.3, notice: false },
+  { at: 0.5, notice: true },
+  { at: 0.7, notice: false },
+  { at: 0.85, notice: true },
 ];
-/** Notice that the demo's clouds give. AWS gives 120 s; less is harder, and quicker to watch. */
-const NOTICE_SECONDS = 30;
+/** Notice that the demo's clouds give. AWS gives 120 s and Google 30 s; less is harder, and quicker to watch. */
+const NOTICE_SECONDS = 20;
 
 /** Takes nodes away from a training as it goes, and brings others back. */
 export class Interruptions {
@@ -49,34 +48,26 @@ export class Interruptions {
     )
       return;
     const pool = status.pool ?? '';
-    const node = this.#cluster.nodes.find((n) => pool.includes(n.zone) && n.capacity === 'spot' && !this.#taken.has(n.name));
+    const node = this.#cluster.nodes.find((n) => pool.includes(n.zone) && n.capacity === 'spot');
+    if (!node) return; // on-demand nodes are not taken back; the training moves to spot again when that pays
     this.#next++;
-    if (!node) {
-      this.#say(`skipped    ${pool} is no spot pool: nobody takes its nodes back`);
-      return;
-    }
     this.#busy = true;
     void this.#interrupt(node, planned.notice, pool).catch((error: Error) => this.#say(`problem    ${error.message}`));
   }
 
-  readonly #taken = new Set<string>();
-
   async #interrupt(node: NodeSpec, notice: boolean, pool: string): Promise<void> {
-    this.#taken.add(node.name);
     if (notice) {
       const { seconds, gone } = await this.#cluster.interruptNode(node.name, { noticeSeconds: NOTICE_SECONDS });
       this.#say(`notice     ${pool} takes node ${node.name} back in ${seconds} s`);
-      this.#busy = false;
       await gone;
     } else {
       this.#say(`kill -9    node ${node.name} of ${pool} is gone, without notice`);
       await this.#cluster.killNode(node.name);
-      this.#busy = false;
     }
     if (this.#stopped) return;
     // A new machine of the same kind comes up a little later, as an autoscaler would bring it.
     await this.#cluster.addNode(node);
-    this.#taken.delete(node.name);
+    this.#busy = false;
     if (!this.#stopped) this.#say(`node       ${node.name} is back: a new machine`);
   }
 
