@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Change, Informer, type InformerFault, type InformerOptions } from './informer.ts';
 import { FakeApiserver } from './testing/fake-apiserver.ts';
 import { THING, type Thing, thing, until } from './testing/things.ts';
@@ -235,6 +235,15 @@ describe('answers to writes', () => {
     expect(things.get('default', 'a')?.spec?.value).toBe(2);
   });
 
+  it('that overtake each other leave the latest', async () => {
+    const things = await synced();
+    server.breakWatches({ kind: 'silence' });
+    const first = server.put(THING, thing('a', 1));
+    things.upsert(server.put(THING, thing('a', 2)));
+    things.upsert(first);
+    expect(things.get('default', 'a')?.spec?.value).toBe(2);
+  });
+
   it('do not bring back what was deleted since', async () => {
     const things = await synced();
     const old = await server.client().create(THING, thing('a', 1));
@@ -337,6 +346,10 @@ describe('faults', () => {
     await things.waitForSync();
     expect(things.size).toBe(600);
     expect(requests('list').map((r) => r.query.limit)).toEqual(['500', '500', undefined]);
+    await until('the watch', () => server.openWatches === 1);
+    server.breakWatches({ kind: 'error', code: 410, reason: 'Expired' });
+    await until('the next list', () => requests('list').length === 4);
+    expect(requests('list').at(-1)?.query.limit).toBe('500');
   });
 
   it('500, 503, 429 and refused connections: tries again, a little later each time', async () => {
@@ -419,6 +432,28 @@ describe('faults', () => {
     await until('a', () => things.size === 1);
     expect(messages()[0]).toBe('watch: the watch of things fell silent for 0.05 s');
     await until('the silent watch being closed', () => server.openWatches <= 1);
+  });
+
+  it('no silence: a bookmark now and then keeps the connection', async () => {
+    const things = await synced({ silenceMs: 100 });
+    const startedAt = performance.now();
+    await until('two and a half times the longest silence', () => {
+      if (performance.now() - things.lastContact > 10) server.bookmark();
+      return performance.now() - startedAt > 250;
+    });
+    expect([requests('watch').length, faults]).toEqual([1, []]);
+  });
+
+  it('after a connection that lasted, the next fault is the first again', async () => {
+    for (let i = 0; i < 5; i++) server.fail('list', { kind: 'status', code: 500 });
+    await synced({ retryMs: [10, 100_000], random: () => 0.5 });
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 5_000);
+    const startedAt = Date.now();
+    server.breakWatches({ kind: 'drop' });
+    await until('the next watch', () => requests('watch').length === 2);
+    clock.mockRestore();
+    expect(Date.now() - startedAt).toBeLessThan(10 * 2 ** 5 - 100);
   });
 
   it('a watch that is accepted but never answered: likewise', async () => {

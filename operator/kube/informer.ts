@@ -182,7 +182,6 @@ export class Informer<T extends KubeObject> {
   /** One consistent list; what is no longer in it was deleted unseen. */
   async #relist(signal: AbortSignal): Promise<void> {
     const { client, type } = this.#o;
-    this.#written.clear();
     const found = new Map<string, T>();
     let version = '';
     for (let next: string | undefined = ''; next !== undefined; ) {
@@ -232,7 +231,6 @@ export class Informer<T extends KubeObject> {
       throw error;
     } finally {
       clearTimeout(silence);
-      stop.abort();
     }
   }
 
