@@ -11,6 +11,23 @@ import pytest
 
 from .fake_operator import FakeOperator
 from .gang import Gang
+from .ranks import Ranks, warm_processes
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """A warm process for the whole run."""
+    warm = warm_processes()
+    yield warm
+    warm.close()
+
+
+@pytest.fixture
+def ranks(processes, tiny, directory):
+    """Training processes without supervisors."""
+    gang = Ranks(processes, tiny, directory)
+    yield gang
+    gang.close()
 
 
 @pytest.fixture(scope="session")

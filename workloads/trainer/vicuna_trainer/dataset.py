@@ -59,7 +59,10 @@ def load_dataset(uri: str, tokenizer: Any, tokenizer_key: str, context_length: i
     Raises TrainingError (66) when there is nothing to train on, OSError when the storage fails.
     """
     storage, files = _dataset_files(uri)
-    versions = [f"{name}:{storage.version(name)}" for name in files]
+    try:
+        versions = [f"{name}:{storage.version(name)}" for name in files]
+    except FileNotFoundError:
+        raise TrainingError(BAD_INPUT, f"There is no dataset at {uri}: correct dataset.uri.") from None
     key = hashlib.sha256("\n".join([uri, *versions, tokenizer_key, str(context_length), FORMAT_VERSION]).encode()).hexdigest()
     directory = cache / f"tokens-{key[:24]}"
     if builds and not directory.exists():
@@ -96,8 +99,6 @@ def _build(storage: Storage, files: list[str], uri: str, tokenizer: Any, context
     for file in files:
         try:
             text = storage.read(file).decode("utf-8")
-        except FileNotFoundError:
-            raise TrainingError(BAD_INPUT, f"There is no dataset at {storage.path_uri(file)}: correct dataset.uri.") from None
         except UnicodeDecodeError as error:
             raise TrainingError(BAD_INPUT, f"{storage.path_uri(file)} is not UTF-8 text ({error}): repair the dataset.") from None
         for number, record in enumerate(parse_records(text, storage.path_uri(file))):

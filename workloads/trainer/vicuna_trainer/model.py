@@ -35,7 +35,7 @@ def fetch_model(uri: str, cache: Path, with_weights: bool, builds: bool) -> Path
     """
     storage = open_storage(uri)
     if isinstance(storage, Directory):
-        if not os.path.isfile(storage.local("config.json")):
+        if not any(os.path.isfile(storage.local(name)) for name in ("config.json", "tokenizer.json")):
             raise TrainingError(BAD_INPUT, f"There is no model at {uri}: its config.json is missing. Correct model.base.")
         return Path(storage.root)
     directory = cache / f"model-{zlib.crc32(uri.encode()):08x}{'' if with_weights else '-config'}"

@@ -50,7 +50,6 @@ from .storage import Storage, open_storage
 # FastChat trained with the Hugging Face Trainer, which clips to this norm unless told otherwise.
 MAX_GRADIENT_NORM = 1.0
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-CACHE = Path(os.environ.get("VICUNA_WORKER_CACHE", "/tmp/vicuna-cache"))
 FINAL_SAVE_ATTEMPTS = 5
 # Words in the messages of exceptions that collectives raise when a peer's process is gone.
 _PEER_SIGNS = ("gloo", "nccl", "connection closed by peer", "connection reset", "broken pipe", "store", "socket")
@@ -242,13 +241,16 @@ def prepare(config: Config, session: Session) -> Trainer:
     dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if device.type == "cuda" else None)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     builds = session.local_rank == 0
+    cache = Path(os.environ.get("VICUNA_WORKER_CACHE", "/tmp/vicuna-cache"))
     resumes = session.resume_uri is not None
-    model_directory = fetch_model(config.model, CACHE, with_weights=not resumes, builds=builds)
-    tokenizer_directory = model_directory if config.tokenizer == config.model else fetch_tokenizer(config.tokenizer, builds)
+    model_directory = fetch_model(config.model, cache, with_weights=not resumes, builds=builds)
+    tokenizer_directory = model_directory
+    if config.tokenizer != config.model:
+        tokenizer_directory = fetch_model(config.tokenizer, cache, with_weights=False, builds=builds)
     dist.barrier()
     tokenizer = load_tokenizer(tokenizer_directory)
     tokenizer_key = _tokenizer_key(tokenizer_directory)
-    dataset = load_dataset(config.dataset, tokenizer, tokenizer_key, recipe.context_length, CACHE, builds)
+    dataset = load_dataset(config.dataset, tokenizer, tokenizer_key, recipe.context_length, cache, builds)
     order = DataOrder(len(dataset), recipe.sequences_per_step, recipe.seed)
     total_steps = order.total_steps(recipe.epochs, recipe.max_steps)
     model = build_model(model_directory, recipe, device, mesh)
@@ -279,11 +281,6 @@ def prepare(config: Config, session: Session) -> Trainer:
     else:
         _resume(trainer, parent)
     return trainer
-
-
-def fetch_tokenizer(uri: str, builds: bool) -> Path:
-    """A local directory with the tokenizer's files."""
-    return fetch_model(uri, CACHE, with_weights=False, builds=builds)
 
 
 def _resume(trainer: Trainer, name: str) -> None:
