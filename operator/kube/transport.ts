@@ -29,14 +29,16 @@ const RELOAD_MS = 10_000;
 export class Transport {
   #credentials: Credentials;
   readonly #reload: (() => Promise<Credentials>) | null;
+  readonly #silenceMs: number;
   #agent: HttpAgent | HttpsAgent;
   #streams: HttpAgent | HttpsAgent;
   #token: { readonly value: string; readonly readAt: number } | null = null;
   #reloading: Promise<boolean> | null = null;
   #reloadedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(credentials: Credentials, reload: (() => Promise<Credentials>) | null) {
+  constructor(credentials: Credentials, reload: (() => Promise<Credentials>) | null, silenceMs = SILENCE_MS) {
     this.#credentials = credentials;
+    this.#silenceMs = silenceMs;
     this.#reload = reload;
     this.#agent = agentFor(credentials, SOCKETS);
     this.#streams = agentFor(credentials, Number.POSITIVE_INFINITY);
@@ -48,8 +50,10 @@ export class Transport {
 
   /** Sends one request; resolves with the answer's head, whatever its status. Fails when no answer comes. */
   async send(call: HttpCall): Promise<IncomingMessage> {
+    const used = this.#credentials;
     const response = await this.#once(call);
-    if (response.statusCode !== 401 || !(await this.#renew())) return response;
+    // Others may have been refused, and renewed them, meanwhile.
+    if (response.statusCode !== 401 || (this.#credentials === used && !(await this.#renew()))) return response;
     response.resume();
     return this.#once(call);
   }
@@ -76,7 +80,7 @@ export class Transport {
         if (stream) request.setTimeout(0);
         resolve(response);
       });
-      request.setTimeout(SILENCE_MS, () => request.destroy(new Error(`no answer within ${SILENCE_MS / 1000} s`)));
+      request.setTimeout(this.#silenceMs, () => request.destroy(new Error(`no answer within ${this.#silenceMs / 1000} s`)));
       request.on('error', (cause) =>
         reject(
           signal?.aborted
