@@ -48,13 +48,20 @@ export async function startServices(controlPlane: ControlPlane): Promise<Daemon[
   pki.kubeconfig(dnsKubeconfig, 'coredns', controlPlane.url);
   writeFileSync(
     join(directory, 'Corefile'),
-    `.:53 {
+    // Whatever is not the cluster's does not exist, and says so at once: a resolver that waits for an answer costs every
+    // connection of a training ten seconds.
+    `cluster.local:53 {
     bind ${address}
     errors
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
+    kubernetes cluster.local {
         kubeconfig ${dnsKubeconfig}
         pods insecure
-        fallthrough in-addr.arpa ip6.arpa
+    }
+}
+.:53 {
+    bind ${address}
+    template ANY ANY {
+        rcode NXDOMAIN
     }
 }
 `,

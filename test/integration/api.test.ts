@@ -45,7 +45,11 @@ async function refusal(object: VicunaTraining): Promise<string> {
 
 describe('a bad VicunaTraining is refused with a sentence that says what to do', () => {
   const bad: [string, Record<string, unknown>, string][] = [
-    ['min larger than max', { 'spec.workers': { min: 4, max: 2 } }, 'min is larger than max: give a larger max, or leave max out for a fixed size'],
+    [
+      'min larger than max',
+      { 'spec.workers': { min: 4, max: 2 } },
+      'min is larger than max: give a larger max, or leave max out for a fixed size',
+    ],
     ['negative workers', { 'spec.workers.min': -1 }, 'spec.workers.min in body should be greater than or equal to 1'],
     ['a wrong type', { 'spec.workers.min': 'two' }, 'spec.workers.min in body must be of type integer'],
     ['neither dataset name nor uri', { 'spec.dataset': {} }, 'give exactly one of dataset.name and dataset.uri'],
@@ -81,7 +85,12 @@ describe('a bad VicunaTraining is refused with a sentence that says what to do',
 describe('a good VicunaTraining', () => {
   it('gets its defaults, and keeps what may not change', async () => {
     const made = await client.create(TRAINING, training('good', { 'spec.workers': { gpusPerWorker: 8, max: 4 } }));
-    expect(made.spec).toMatchObject({ suspend: false, workers: { min: 1, readyDeadline: '10m' }, checkpoint: { interval: 'auto', keep: 3 }, recipe: { preset: 'vicuna-7b' } });
+    expect(made.spec).toMatchObject({
+      suspend: false,
+      workers: { min: 1, readyDeadline: '10m' },
+      checkpoint: { interval: 'auto', keep: 3 },
+      recipe: { preset: 'vicuna-7b' },
+    });
     for (const [patch, sentence] of [
       [{ model: { base: 's3://other/model' } }, 'spec.model cannot be changed'],
       [{ checkpoint: { storage: 's3://elsewhere/x' } }, 'spec.checkpoint.storage cannot be changed'],
@@ -102,7 +111,9 @@ describe('a good VicunaTraining', () => {
     await kubectl('apply', '--server-side', '-f', file);
     expect(await kubectl('diff', '-f', file).catch(() => 'differs')).toBe('');
     expect(await kubectl('get', 'vicuna')).toContain('vicuna-7b');
-    expect((await kubectl('get', 'vt')).split('\n')[0]).toMatch(/NAME +PHASE +POOL +STEP +LOSS +ETA +CHECKPOINT +INTERRUPTIONS +COST +SAVED +AGE/);
+    expect((await kubectl('get', 'vt')).split('\n')[0]).toMatch(
+      /NAME +PHASE +POOL +STEP +LOSS +ETA +CHECKPOINT +INTERRUPTIONS +COST +SAVED +AGE/,
+    );
     await kubectl('delete', '-f', file);
   });
 });
@@ -147,6 +158,8 @@ describe('mutations of every field', () => {
 
 function leaves(object: Record<string, unknown>, path: string[]): string[][] {
   return Object.entries(object).flatMap(([key, value]) =>
-    value !== null && typeof value === 'object' && !Array.isArray(value) ? leaves(value as Record<string, unknown>, [...path, key]) : [[...path, key]],
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? leaves(value as Record<string, unknown>, [...path, key])
+      : [[...path, key]],
   );
 }
