@@ -98,7 +98,12 @@ const spec = z
               .enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute'])
               .optional()
               .describe('effect of the taint. Default: every effect.'),
-            tolerationSeconds: z.int().min(0).optional().describe('tolerationSeconds for NoExecute, in seconds. Default: for ever.'),
+            tolerationSeconds: z
+              .int()
+              .min(0)
+              .max(1_000_000_000)
+              .optional()
+              .describe('tolerationSeconds for NoExecute, in seconds. Default: for ever.'),
           })
           .describe('toleration of a taint.')
           .meta({ 'x-kubernetes-validations': tolerationRules }),

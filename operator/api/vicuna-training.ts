@@ -418,7 +418,7 @@ const interruption = z
   .object({
     pool: z.string().max(253).describe('pool that took the node back.'),
     node: z.string().max(253).optional().describe('node that went.'),
-    pods: z.array(z.string().max(63)).max(64).meta({ 'x-kubernetes-list-type': 'atomic' }).describe('pods that went with it.'),
+    pods: z.array(z.string().max(63)).max(1_024).meta({ 'x-kubernetes-list-type': 'atomic' }).describe('pods that went with it.'),
     cause: z.string().max(63).describe('cause, such as spotPreemption or nodeLost.'),
     notice: z.boolean().describe('notice: whether it was announced.'),
     noticedAt: time('noticedAt is when the operator learnt of it.'),
@@ -452,10 +452,10 @@ const status = z
         display: z.string().max(32).describe('display of step and total, for printing.'),
         epoch: z.number().min(0).describe('epoch reached, with fraction.'),
         loss: z.number().optional().describe('loss of the last step.'),
-        lossDisplay: z.string().max(16).optional().describe('lossDisplay: the loss, for printing.'),
+        lossDisplay: z.string().max(32).optional().describe('lossDisplay: the loss, for printing.'),
         tokensPerSecond: z.number().min(0).optional().describe('tokensPerSecond of all workers.'),
         stepSeconds: z.number().min(0).optional().describe('stepSeconds that a step takes, in seconds.'),
-        eta: z.string().max(16).optional().describe('eta: time left, for printing.'),
+        eta: z.string().max(32).optional().describe('eta: time left, for printing.'),
         updatedAt: time('updatedAt is when the operator copied this.'),
       })
       .optional()
@@ -504,9 +504,9 @@ const status = z
           .optional()
           .describe('goodput: share of the time since the first start that went into steps that count.'),
         gpuHours: z.number().min(0).optional().describe('gpuHours paid for.'),
-        cost: z.string().max(24).optional().describe('cost so far in US dollars.'),
-        onDemandCost: z.string().max(24).optional().describe('onDemandCost: what the same GPU hours would have cost on demand.'),
-        savedPercent: z.string().max(8).optional().describe('savedPercent against on-demand, for printing.'),
+        cost: z.string().max(32).optional().describe('cost so far in US dollars.'),
+        onDemandCost: z.string().max(32).optional().describe('onDemandCost: what the same GPU hours would have cost on demand.'),
+        savedPercent: z.string().max(32).optional().describe('savedPercent against on-demand, for printing.'),
         usefulSeconds: z.number().min(0).optional().describe('usefulSeconds spent in steps that count.'),
       })
       .optional()
@@ -518,6 +518,7 @@ const status = z
   .describe('status: what the operator knows of the training.');
 
 export const vicunaTrainingSchema = z.object({ spec, status: status.optional() });
+export const vicunaTrainingStatusSchema = status;
 
 /** Rules over the whole object: only here can CEL see the name. */
 export const trainingRules: readonly Rule[] = [
