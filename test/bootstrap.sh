@@ -15,8 +15,9 @@ command -v npm >/dev/null 2>&1 || complain "Node.js with npm (20 or later)" "ins
 stamp=node_modules/.installed-from
 if [ ! -x node_modules/.bin/node ] || ! cmp -s package-lock.json "$stamp"; then
 	echo "Installing the project's packages and its own Node 24 …" >&2
-	npm ci --no-audit --no-fund --loglevel=error
-	[ -x node_modules/.bin/node ] || complain "the node package's binary" "run 'npm ci' by hand and look at what it prints"
+	# Not npm ci: it insists on packages for every other platform, which not every registry has.
+	npm install --no-save --no-audit --no-fund --loglevel=error
+	[ -x node_modules/.bin/node ] || complain "the node package's binary" "run 'npm install' by hand and look at what it prints"
 	cp package-lock.json "$stamp"
 fi
 
