@@ -220,8 +220,13 @@ def thread_settings(env: dict[str, str]) -> dict[str, str]:
 
 
 def _spawn(command: list[str], env: dict[str, str], stderr: int) -> int:
-    return subprocess.Popen(command, env=env, stderr=stderr, start_new_session=True, preexec_fn=_die_with_parent).pid
+    parent = os.getpid()
+    process = subprocess.Popen(command, env=env, stderr=stderr, start_new_session=True, preexec_fn=lambda: die_with_parent(parent))
+    return process.pid
 
 
-def _die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
+    """Has the kernel end this process with its parent; ends it now where the parent was quicker."""
     set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 
-from .processes import PR_SET_PDEATHSIG, WARM, set_process_option
+from .processes import WARM, die_with_parent
 
 MODULES = (
     "torch",
@@ -41,7 +41,7 @@ REPARENT_SECONDS = 5.0
 def main() -> None:
     """Imports, then serves until the supervisor is gone."""
     supervisor = os.getppid()
-    set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(supervisor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Asking for GPUs through CUDA would make the context that forbids forking; NVML tells as well.
@@ -75,7 +75,7 @@ def _fork_twice(requests: socket.socket, env: dict[str, str], stderr: int, super
         os.close(stderr)
         _wait_for_parent(supervisor)
         os.setsid()
-        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent(supervisor)
         requests.send(str(os.getpid()).encode())
         requests.close()
         code = _become_trainer(env, may_fork)
