@@ -2,7 +2,7 @@ import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import { FINALIZER, TRAINING, type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
+import { ApiError, isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { POD, SECRET } from '../kube/types.ts';
@@ -19,6 +19,9 @@ import type { TrainingState } from './state.ts';
 
 export const BY_TRAINING = 'training';
 export const BY_NODE = 'node';
+
+/** A refused pod is tried again after so long: a quota or policy may have changed. */
+const REFUSED_AGAIN_MS = 30_000;
 
 export interface TrainingControllerOptions {
   readonly client: KubeClient;
@@ -41,6 +44,8 @@ export class TrainingController {
   readonly #o: TrainingControllerOptions;
   readonly #listeningSince: number;
   readonly #unsubscribe = new Map<string, () => void>();
+  /** What the API server said of worker pods that it refused, by training. */
+  readonly #podRefusals = new Map<string, string>();
   /** Trainings without a place, to be looked at again when GPUs come free. */
   readonly #waiting = new Set<string>();
   #wakeTimer: NodeJS.Timeout | null = null;
@@ -96,6 +101,7 @@ export class TrainingController {
     this.#unsubscribe.get(key)?.();
     this.#unsubscribe.delete(key);
     this.#waiting.delete(key);
+    this.#podRefusals.delete(key);
     board.withdraw(key);
     inbox.forget(key);
     metrics.forget(key);
@@ -120,6 +126,7 @@ export class TrainingController {
       },
       datasetUri: training.spec.dataset.uri ?? null,
       problem,
+      podRefusal: this.#podRefusals.get(key) ?? null,
       listeningSince: this.#listeningSince,
     };
   }
@@ -175,8 +182,16 @@ export class TrainingController {
         queue.addAfter(key, 20);
         return;
       }
+      if (isRefusal(error)) {
+        // Trying at once again would be refused again; the condition tells what is wrong, and a change of the spec comes by itself.
+        this.#podRefusals.set(key, error.message);
+        recorder.event(found, { type: 'Warning', reason: 'PodRefused', message: error.message });
+        queue.addAfter(key, REFUSED_AGAIN_MS);
+        return;
+      }
       throw error;
     }
+    if (plan.create.length > 0) this.#podRefusals.delete(key);
     if (plan.world && plan.publishAfterStatus) board.publish(key, plan.world);
     if (!plan.world && plan.status.world === undefined) board.withdraw(key);
     if (plan.status.phase === 'Waiting') this.#waiting.add(key);
@@ -225,6 +240,11 @@ export class TrainingController {
       for (const key of this.#waiting) this.#o.queue.add(key);
     }, 100);
   }
+}
+
+/** The request itself is what is wrong: repeating it changes nothing. */
+function isRefusal(error: unknown): error is ApiError {
+  return error instanceof ApiError && (error.status === 400 || error.status === 403 || error.status === 422);
 }
 
 export function keyOf(object: { metadata: { namespace?: string; name?: string } }): string {

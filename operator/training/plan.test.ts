@@ -64,6 +64,22 @@ describe('start', () => {
     expect(w.step().create).toHaveLength(1);
   });
 
+  it('says what the API server has against its pods', () => {
+    const w = new World();
+    w.step();
+    w.podRefusal = 'pods "demo-g1-0" is forbidden: exceeded quota';
+    w.pods.clear();
+    w.step();
+    expect(w.condition('Running')?.message).toContain(
+      'the API server refuses the worker pods: pods "demo-g1-0" is forbidden: exceeded quota',
+    );
+  });
+
+  it('shows a deadline that has passed', () => {
+    const w = new World({ placement: { capacity: 'auto', deadline: '2025-12-31T00:00:00Z' } }).running();
+    expect(w.condition('Placed')?.message).toContain('has passed');
+  });
+
   it('starts nothing while a Secret is missing', () => {
     const w = new World();
     w.problem = { reason: 'MissingSecret', message: 'Secret "s3" does not exist' };

@@ -16,6 +16,8 @@ export interface TrainingState {
   readonly datasetUri: string | null;
   /** What the spec refers to and the cluster lacks; nothing starts while it is set. */
   readonly problem: { readonly reason: string; readonly message: string } | null;
+  /** Why the API server last refused a worker pod (a template it cannot take, a quota), or null. */
+  readonly podRefusal: string | null;
   /** Since when reports have been received (the operator's start): silence before it means nothing. */
   readonly listeningSince: number;
 }

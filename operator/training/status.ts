@@ -87,15 +87,23 @@ function phaseOf(d: Draft): NonNullable<Status['phase']> {
   return 'Waiting';
 }
 
+/** A deadline cannot be refused at the door, where there is no clock: it is shown instead. */
+function deadlineNote(d: Draft): string {
+  const { deadline } = d.spec.placement;
+  if (deadline === undefined || Date.parse(deadline) > d.now) return '';
+  return `; spec.placement.deadline (${deadline}) has passed: training goes on, set a later one or remove it`;
+}
+
 function settleConditions(d: Draft): void {
   const { phase, world, checkpoint } = d.status;
   if (phase === 'Running') {
     d.condition('Running', 'True', 'Training', `generation ${world?.generation} with ${world?.members.length} workers on ${world?.pool}`);
-    d.condition('Placed', 'True', 'Placed', `on ${d.status.pool}`);
+    d.condition('Placed', 'True', 'Placed', `on ${d.status.pool}${deadlineNote(d)}`);
   } else if (phase === 'Interrupted') {
     d.condition('Running', 'True', 'Interrupted', 'training goes on while its replacement starts');
   } else if (phase === 'Starting') {
-    d.condition('Running', 'False', 'Starting', `waiting for ${d.status.next?.members.length} workers on ${d.status.next?.pool}`);
+    const refusal = d.state.podRefusal === null ? '' : `; the API server refuses the worker pods: ${d.state.podRefusal}`;
+    d.condition('Running', 'False', 'Starting', `waiting for ${d.status.next?.members.length} workers on ${d.status.next?.pool}${refusal}`);
   } else if (phase === 'Waiting') {
     d.condition('Running', 'False', 'Waiting', 'no place to run: see condition Placed');
   }

@@ -21,6 +21,7 @@ export class World {
   pools: PoolView[];
   listeningSince = START - 3_600_000;
   problem: TrainingState['problem'] = null;
+  podRefusal: string | null = null;
   last: Plan | null = null;
   deleted = false;
 
@@ -84,6 +85,7 @@ export class World {
       pools: this.pools,
       datasetUri: 's3://data/conversations.jsonl',
       problem: this.problem,
+      podRefusal: this.podRefusal,
       listeningSince: this.listeningSince,
     };
   }

@@ -93,6 +93,7 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     pools: [poolView('pool')],
     datasetUri: 's3://data/x',
     problem: null,
+    podRefusal: null,
     listeningSince: NOW,
   };
   expect(() => planTraining(state, NOW), what).not.toThrow();
