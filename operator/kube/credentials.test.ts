@@ -28,7 +28,8 @@ function kubeconfig(user: object, cluster: object = {}, currentContext = 'c'): s
   return path;
 }
 
-describe('a kubeconfig', () => {
+// Each starts a process, which takes seconds on a busy machine.
+describe('a kubeconfig', { timeout: 30_000 }, () => {
   it('with certificates, a server name and a proxy', async () => {
     const path = kubeconfig(
       { 'client-certificate-data': base64('CERT'), 'client-key-data': base64('KEY') },
@@ -64,6 +65,16 @@ describe('a kubeconfig', () => {
     expect(token.authorization).toBe('Bearer secret');
     expect(password.authorization).toBe(`Basic ${base64('u:p')}`);
     expect(unchecked.rejectUnauthorized).toBe(false);
+  });
+
+  it("with a token's file, named relative to the kubeconfig, which may not exist yet", async () => {
+    const { tokenFile, authorization } = await loadCredentials(kubeconfig({ tokenFile: 'tokens/mine' }));
+    expect(tokenFile).toBe(join(directory, 'tokens/mine'));
+    expect(authorization).toBeUndefined();
+  });
+
+  it('that acts as somebody else', async () => {
+    expect(await loadCredentials(kubeconfig({ token: 'x', as: 'jane' }))).toMatchObject({ impersonate: 'jane' });
   });
 
   it('that cannot be used is refused in one sentence that names it', async () => {
