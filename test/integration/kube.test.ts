@@ -1,353 +1,370 @@
-// What operator/kube believes about API servers, held against a real one: its unit tests run against a server of our own making.
+// operator/kube against a real API server: what its own fake one can only claim.
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { V1CustomResourceDefinition, V1Secret } from '@kubernetes/client-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { isAlreadyExists, isConflict, isNotFound, KubeClient, type RequestInfo } from '../../operator/kube/client.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { V1ConfigMap, V1Lease, V1Node } from '@kubernetes/client-node';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ApiError, isAlreadyExists, isConflict, isExpired, isNotFound, KubeClient } from '../../operator/kube/client.ts';
+import { type Credentials, loadCredentials } from '../../operator/kube/credentials.ts';
 import { EventRecorder } from '../../operator/kube/events.ts';
-import { type Change, Informer, type InformerOptions } from '../../operator/kube/informer.ts';
+import { type Change, Informer, type InformerFault, type InformerOptions } from '../../operator/kube/informer.ts';
 import { LeaderElector } from '../../operator/kube/leader-elector.ts';
-import { THING, type Thing, thing, until } from '../../operator/kube/testing/things.ts';
-import { CUSTOM_RESOURCE_DEFINITION, EVENT, LEASE, SECRET, TOKEN_REVIEW } from '../../operator/kube/types.ts';
-import { until as eventually, run } from '../cluster/run.ts';
-import { toolPath } from '../cluster/tools.ts';
+import { EVENT, type KubeObject, LEASE, NODE, type ResourceType } from '../../operator/kube/types.ts';
+import { until } from '../cluster/run.ts';
 
-const kubectl = (...args: string[]) => run(toolPath('kubectl'), args);
+const CONFIG_MAP: ResourceType<V1ConfigMap> = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps', namespaced: true };
+const NAMESPACE: ResourceType<KubeObject> = { group: '', version: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
 
-/** The kind of the unit tests, so that both servers are asked the same. */
-const THINGS = {
-  metadata: { name: 'things.test.vicuna.run' },
-  spec: {
-    group: THING.group,
-    scope: 'Namespaced',
-    names: { plural: 'things', singular: 'thing', kind: 'Thing' },
-    versions: [
-      {
-        name: THING.version,
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-      },
-    ],
-  },
-} as unknown as V1CustomResourceDefinition;
-
+let credentials: Credentials;
 let client: KubeClient;
-beforeAll(async () => {
-  client = await KubeClient.fromKubeconfig();
-  await client.apply(CUSTOM_RESOURCE_DEFINITION, THINGS);
-  await eventually('the kind being served', 20_000, async () => (await client.list(THING)) !== null);
-});
-afterAll(async () => {
-  await client.delete(CUSTOM_RESOURCE_DEFINITION, undefined, 'things.test.vicuna.run').catch(() => undefined);
-  client.close();
-});
+let namespace: string;
+let stop: AbortController;
+let closing: (() => void)[];
 
-let stop = new AbortController();
+beforeAll(async () => {
+  credentials = await loadCredentials(null);
+  client = new KubeClient(credentials);
+});
+afterAll(() => client.close());
+
+beforeEach(async () => {
+  namespace = `kube-${Math.random().toString(36).slice(2, 10)}`;
+  await client.create(NAMESPACE, { metadata: { name: namespace } });
+  stop = new AbortController();
+  closing = [];
+});
 afterEach(async () => {
   stop.abort();
-  stop = new AbortController();
-  const { items } = await client.list(THING, { namespace: 'default' });
-  await inParallel(items, ({ metadata }) => client.delete(THING, 'default', metadata.name));
+  for (const close of closing) close();
+  await client.delete(NAMESPACE, undefined, namespace, { propagationPolicy: 'Background' });
 });
 
-async function inParallel<T>(items: readonly T[], work: (item: T, at: number) => Promise<unknown>): Promise<void> {
-  for (let at = 0; at < items.length; at += 50) await Promise.all(items.slice(at, at + 50).map((item, i) => work(item, at + i)));
+const configMap = (name: string, value: string, labels: Record<string, string> = {}): V1ConfigMap => ({
+  metadata: { name, namespace, labels },
+  data: { value },
+});
+
+async function failure(call: Promise<unknown>): Promise<ApiError> {
+  const error = await call.then(
+    () => null,
+    (e: unknown) => e,
+  );
+  if (error instanceof ApiError) return error;
+  throw new Error(`no refusal: ${error}`);
 }
 
-const failure = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => null,
-    (error) => error,
-  );
+async function inParallel(count: number, width: number, work: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+}
 
 describe('the client', () => {
-  it('creates, reads, changes and deletes, and tells the refusals apart', async () => {
-    const made = await client.create(THING, thing('a', 1));
-    expect(isAlreadyExists(await failure(client.create(THING, thing('a', 2))))).toBe(true);
-    expect(await client.get(THING, 'default', 'a')).toEqual(made);
-
-    const replaced = await client.replace(THING, { ...made, spec: { value: 2 } });
-    const stale = await failure(client.replace(THING, { ...made, spec: { value: 3 } }));
-    expect(isConflict(stale) && !isAlreadyExists(stale)).toBe(true);
-    const seen = await client.replaceStatus(THING, { ...replaced, spec: { value: 4 }, status: { seen: 5 } });
-    expect(seen).toMatchObject({ spec: { value: 2 }, status: { seen: 5 } });
-    const patched = await client.mergePatch(THING, 'default', 'a', { status: { seen: 6 } }, { subresource: 'status' });
-    expect(patched.status).toEqual({ seen: 6 });
-
-    const wrongUid = await failure(client.delete(THING, 'default', 'a', { uid: 'of-another' }));
-    const wrongVersion = await failure(client.delete(THING, 'default', 'a', { resourceVersion: made.metadata.resourceVersion ?? '' }));
-    expect([isConflict(wrongUid), isConflict(wrongVersion)]).toEqual([true, true]);
-    await client.delete(THING, 'default', 'a', { uid: made.metadata.uid ?? '', propagationPolicy: 'Background' });
-    expect(isNotFound(await failure(client.get(THING, 'default', 'a')))).toBe(true);
+  it('writes and reads objects, and tells conflicts, taken names and missing objects apart', async () => {
+    const created = await client.create(CONFIG_MAP, configMap('a', '1'));
+    const replaced = await client.replace(CONFIG_MAP, { ...created, data: { value: '2' } });
+    expect(BigInt(replaced.metadata?.resourceVersion ?? 0) > BigInt(created.metadata?.resourceVersion ?? 0)).toBe(true);
+    expect(isConflict(await failure(client.replace(CONFIG_MAP, { ...created, data: { value: '3' } })))).toBe(true);
+    expect(isAlreadyExists(await failure(client.create(CONFIG_MAP, configMap('a', '1'))))).toBe(true);
+    expect(isNotFound(await failure(client.get(CONFIG_MAP, namespace, 'none')))).toBe(true);
+    expect((await client.mergePatch(CONFIG_MAP, namespace, 'a', { data: { value: null, other: 'x' } })).data).toEqual({ other: 'x' });
+    expect(isConflict(await failure(client.delete(CONFIG_MAP, namespace, 'a', { uid: 'another' })))).toBe(true);
+    await client.delete(CONFIG_MAP, namespace, 'a', { uid: created.metadata?.uid ?? '', resourceVersion: '' });
+    expect(isNotFound(await failure(client.get(CONFIG_MAP, namespace, 'a')))).toBe(true);
   });
 
-  it('applies as field owner vicuna-operator, takes fields over, and leaves what others own', async () => {
-    const theirs = JSON.stringify({ ...thing('b'), apiVersion: 'test.vicuna.run/v1', kind: 'Thing', spec: { value: 1, color: 'red' } });
-    await run(toolPath('kubectl'), ['apply', '--server-side', '-f', '-'], { input: theirs });
-    const applied = await client.apply(THING, thing('b', 2));
-    expect(applied.spec).toEqual({ value: 2, color: 'red' });
-    const owners = (applied.metadata as { managedFields?: { manager: string; operation: string }[] }).managedFields ?? [];
-    expect(owners).toContainEqual(expect.objectContaining({ manager: 'vicuna-operator', operation: 'Apply' }));
+  it('applies as its own field owner and leaves other owners’ fields alone', async () => {
+    await client.create(CONFIG_MAP, configMap('a', '1'));
+    const applied = await client.apply(CONFIG_MAP, { metadata: { name: 'a', namespace }, data: { ours: 'x' } });
+    expect(applied.data).toEqual({ value: '1', ours: 'x' });
+    expect(applied.metadata?.managedFields?.map((f) => [f.manager, f.operation])).toContainEqual(['vicuna-operator', 'Apply']);
+    const again = await client.apply(CONFIG_MAP, { metadata: { name: 'a', namespace }, data: {} });
+    expect(again.data).toEqual({ value: '1' });
   });
 
-  it('lists in pages and by selectors', async () => {
-    await inParallel(['p1', 'p2', 'p3'], (name) =>
-      client.create(THING, { ...thing(name), metadata: { name, namespace: 'default', labels: { odd: String(name !== 'p2') } } }),
-    );
-    const first = await client.list(THING, { namespace: 'default', limit: 2 });
-    const rest = await client.list(THING, { namespace: 'default', limit: 2, continue: first.metadata.continue ?? '' });
-    expect([...first.items, ...rest.items].map((o) => o.metadata.name)).toEqual(['p1', 'p2', 'p3']);
-    expect(rest.metadata.continue ?? '').toBe('');
-    const odd = await client.list(THING, { labelSelector: 'odd=true' });
-    expect(odd.items.map((o) => o.metadata.name)).toEqual(['p1', 'p3']);
-    const named = await client.list(THING, { namespace: 'default', fieldSelector: 'metadata.name=p2' });
-    expect(named.items).toHaveLength(1);
+  it('writes the status of a node and nothing else of it', async () => {
+    const node = await client.create(NODE, { metadata: { name: `node-${namespace}` } });
+    const changed: V1Node = { ...node, spec: { unschedulable: true }, status: { ...node.status, allocatable: { cpu: '3' } } };
+    const written = await client.replaceStatus(NODE, changed);
+    expect([written.status?.allocatable?.cpu, written.spec?.unschedulable]).toEqual(['3', undefined]);
+    await client.delete(NODE, undefined, `node-${namespace}`);
   });
 
-  it("authenticates by a service account's token, whose review names the account; acts as somebody else; is refused with a wrong token", async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'vicuna-kube-'));
-    try {
-      await kubectl('create', 'serviceaccount', 'reader');
-      await kubectl('create', 'clusterrolebinding', 'reader', '--clusterrole=view', '--serviceaccount=default:reader');
-      const token = (await kubectl('create', 'token', 'reader', '--audience=vicuna.run')).trim();
-      const review = await client.create(TOKEN_REVIEW, { spec: { token, audiences: ['vicuna.run'] } });
-      expect(review.status).toMatchObject({ authenticated: true, user: { username: 'system:serviceaccount:default:reader' } });
-
-      const config = JSON.parse(await kubectl('config', 'view', '--raw', '-o', 'json'));
-      const as = async (bearer: string, user?: object) => {
-        const tokenFile = join(directory, 'token');
-        writeFileSync(tokenFile, bearer);
-        const path = join(directory, 'config');
-        writeFileSync(path, JSON.stringify({ ...config, users: [{ name: config.users[0].name, user: user ?? { tokenFile } }] }));
-        return KubeClient.fromKubeconfig(path);
-      };
-      const reader = await as((await kubectl('create', 'token', 'reader')).trim());
-      expect((await reader.get({ ...SECRET, plural: 'namespaces', namespaced: false }, undefined, 'default')).metadata?.name).toBe(
-        'default',
-      );
-      expect(await failure(reader.create(THING, thing('forbidden')))).toMatchObject({ status: 403, reason: 'Forbidden' });
-      reader.close();
-      const jane = await as('', { ...config.users[0].user, as: 'jane' });
-      expect(await failure(jane.list(THING))).toMatchObject({ status: 403, message: expect.stringContaining('User "jane"') });
-      jane.close();
-      const nobody = await as('not-a-token');
-      expect(await failure(nobody.list(THING))).toMatchObject({ status: 401, reason: 'Unauthorized' });
-      nobody.close();
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-      await kubectl('delete', 'clusterrolebinding/reader', 'serviceaccount/reader');
-    }
+  it('passes on what the server says', async () => {
+    const invalid = await failure(client.create(CONFIG_MAP, configMap('Not A Name', '1')));
+    expect([invalid.status, invalid.reason]).toEqual([422, 'Invalid']);
+    expect(invalid.message).toContain('metadata.name');
+    const unknown = await failure(client.list({ ...CONFIG_MAP, plural: 'unknowns' }));
+    expect([unknown.status, isNotFound(unknown)]).toEqual([404, true]);
+    const stranger = new KubeClient({
+      server: credentials.server,
+      ca: credentials.ca,
+      rejectUnauthorized: true,
+      authorization: 'Bearer forged',
+    });
+    closing.push(() => stranger.close());
+    const refused = await failure(stranger.list(CONFIG_MAP, { namespace }));
+    expect([refused.status, refused.reason]).toEqual([401, 'Unauthorized']);
   });
 
-  it('counts each request once', async () => {
-    const seen: RequestInfo[] = [];
-    client.onRequest = (info) => seen.push(info);
-    try {
-      await failure(client.get(THING, 'default', 'none'));
-      await client.create(THING, thing('counted'));
-    } finally {
-      client.onRequest = null;
-    }
-    expect(seen.map(({ verb, resource, code }) => [verb, resource, code])).toEqual([
-      ['get', 'things', 404],
-      ['create', 'things', 201],
-    ]);
-    for (const { seconds } of seen) expect(seconds).toBeGreaterThan(0);
+  it('does not talk to a server whose certificate it does not know', async () => {
+    const careless = new KubeClient({ server: credentials.server, rejectUnauthorized: true });
+    closing.push(() => careless.close());
+    await expect(careless.list(CONFIG_MAP, { namespace })).rejects.toThrow(/cannot be reached: .*certificate/);
+  });
+
+  it('authenticates as a pod does, by a token in a file', async () => {
+    const account: ResourceType<KubeObject> = {
+      group: '',
+      version: 'v1',
+      kind: 'ServiceAccount',
+      plural: 'serviceaccounts',
+      namespaced: true,
+    };
+    const request: ResourceType<KubeObject & { status?: { token: string } }> = {
+      group: '',
+      version: 'v1',
+      kind: 'TokenRequest',
+      plural: 'serviceaccounts/pod/token',
+      namespaced: true,
+    };
+    await client.create(account, { metadata: { name: 'pod', namespace } });
+    const answer = await client.create({ ...request, group: '' }, {
+      apiVersion: 'authentication.k8s.io/v1',
+      metadata: { namespace },
+    } as KubeObject);
+    const directory = mkdtempSync(join(tmpdir(), 'token-'));
+    closing.push(() => rmSync(directory, { recursive: true }));
+    const tokenFile = join(directory, 'token');
+    writeFileSync(tokenFile, `${answer.status?.token}\n`);
+    const pod = new KubeClient({ server: credentials.server, ca: credentials.ca, rejectUnauthorized: true, tokenFile });
+    closing.push(() => pod.close());
+    const refused = await failure(pod.list(CONFIG_MAP, { namespace }));
+    expect([refused.status, refused.message]).toEqual([403, expect.stringContaining(`system:serviceaccount:${namespace}:pod`)]);
   });
 });
 
-interface Followed {
-  readonly informer: Informer<Thing>;
-  readonly changes: Change<Thing>[];
-  readonly faults: string[];
-}
-
-function follow(options: Partial<InformerOptions<Thing>> = {}): Followed {
-  const changes: Change<Thing>[] = [];
-  const faults: string[] = [];
-  const onFault = ({ kind, error }: { kind: string; error: unknown }) => faults.push(`${kind}: ${(error as Error).message}`);
-  const informer = new Informer<Thing>({ client, type: THING, namespace: 'default', retryMs: [20, 200], onFault, ...options });
-  informer.onChange((change) => changes.push(change));
-  informer.start(stop.signal);
-  return { informer, changes, faults };
-}
-
-const versions = (things: readonly Thing[]) => things.map(({ metadata: m }) => `${m.name}@${m.resourceVersion}`).sort();
-
 describe('the informer', () => {
-  it('lists more than a page, then follows', async () => {
-    await inParallel(
-      Array.from({ length: 620 }, (_, i) => i),
-      (i) => client.create(THING, thing(`many-${i}`, i)),
-    );
-    const { informer, changes, faults } = follow({ indexes: { byParity: (o) => [Number(o.spec?.value) % 2 === 0 ? 'even' : 'odd'] } });
-    expect(informer.hasSynced()).toBe(false);
-    await informer.waitForSync(AbortSignal.timeout(10_000));
-    expect(informer.size).toBe(620);
-    expect(informer.byIndex('byParity', 'odd')).toHaveLength(310);
+  const faults: InformerFault[] = [];
+  const changes: string[] = [];
+  const spell = ({ type, object }: Change<V1ConfigMap>) => `${type} ${object.metadata?.name}=${object.data?.value}`;
 
-    await client.mergePatch(THING, 'default', 'many-0', { spec: { value: 7 } });
-    await client.delete(THING, 'default', 'many-1');
-    await until('both changes seen', () => changes.length === 622);
-    expect(changes.slice(620).map(({ type, object, old }) => [type, object.metadata.name, old?.spec?.value])).toEqual([
-      ['updated', 'many-0', 0],
-      ['deleted', 'many-1', undefined],
-    ]);
-    expect(informer.byIndex('byParity', 'odd')).toHaveLength(310);
-    expect(faults).toEqual([]);
+  async function follow(options: Partial<InformerOptions<V1ConfigMap>> = {}): Promise<Informer<V1ConfigMap>> {
+    faults.length = 0;
+    changes.length = 0;
+    const maps = new Informer<V1ConfigMap>({
+      client,
+      type: CONFIG_MAP,
+      namespace,
+      retryMs: [10, 200],
+      onFault: (f) => faults.push(f),
+      ...options,
+    });
+    maps.onChange((change) => {
+      if (change.object.metadata?.name !== 'kube-root-ca.crt') changes.push(spell(change));
+    });
+    maps.start(stop.signal);
+    await maps.waitForSync(AbortSignal.timeout(30_000));
+    return maps;
+  }
+
+  /** What the server holds, as "name@version". */
+  const held = async () => (await client.list(CONFIG_MAP, { namespace })).items.map(print).sort();
+  const print = (o: V1ConfigMap) => `${o.metadata?.name}@${o.metadata?.resourceVersion}`;
+
+  it('lists more than a page and follows', async () => {
+    await inParallel(1_100, 16, (i) => client.create(CONFIG_MAP, configMap(`m-${i}`, '0')));
+    const maps = await follow();
+    expect(maps.list().map(print).sort()).toEqual(await held());
+    const written = await client.replace(CONFIG_MAP, { ...maps.get(namespace, 'm-7'), data: { value: 'ü🦙' } });
+    maps.upsert(written);
+    await client.delete(CONFIG_MAP, namespace, 'm-8');
+    await until('both changes', 10_000, async () => maps.get(namespace, 'm-8') === undefined, 10);
+    expect(changes.slice(-2)).toEqual(['updated m-7=ü🦙', 'deleted m-8=0']);
+    expect(maps.list().map(print).sort()).toEqual(await held());
   });
 
-  it('ends with what the server has, and a consistent story of each object, under concurrent writes', async () => {
-    const { informer, changes } = follow();
-    await informer.waitForSync();
-    await inParallel(
-      Array.from({ length: 600 }, (_, i) => i),
-      async (i) => {
-        const name = `w-${(i * 7) % 23}`;
-        if (i % 5 === 4) return failure(client.delete(THING, 'default', name));
-        const written = await client.apply(THING, thing(name, i)).catch(() => null);
-        if (written) informer.upsert(written);
-      },
-    );
-    const { items } = await client.list(THING, { namespace: 'default' });
-    await until('the same', () => versions(informer.list()).join() === versions(items).join());
-    const alive = new Map<string, string>();
-    for (const { type, object } of changes) {
-      const { name, uid = '' } = object.metadata;
-      expect(alive.get(name), `${type} ${name}`).toBe(type === 'added' ? undefined : uid);
-      if (type === 'deleted') alive.delete(name);
-      else alive.set(name, uid);
-    }
-    expect([...alive.keys()].sort()).toEqual(items.map((o) => o.metadata.name).sort());
+  it('takes an object that leaves the selection for deleted', async () => {
+    await client.create(CONFIG_MAP, configMap('a', '1', { app: 'x' }));
+    const maps = await follow({ labelSelector: 'app=x' });
+    await client.mergePatch(CONFIG_MAP, namespace, 'a', { metadata: { labels: { app: 'y' } } });
+    await until('a gone', 10_000, async () => maps.size === 0, 10);
+    await client.mergePatch(CONFIG_MAP, namespace, 'a', { metadata: { labels: { app: 'x' } }, data: { value: '2' } });
+    await until('a back', 10_000, async () => maps.size === 1, 10);
+    expect(changes).toEqual(['added a=1', 'deleted a=1', 'added a=2']);
   });
 
-  it('a version that the server has forgotten: lists again and tells only the differences', async () => {
-    await inParallel(['kept', 'changed', 'gone'], (name) => client.create(THING, thing(name)));
-    let broken: AbortController | null = null;
-    let forgotten = 0;
-    // The first watch is cut on demand; the second asks for version 1, from before this kind existed.
-    const flaky: InformerOptions<Thing>['client'] = {
+  it('lists again when the server has forgotten its version, or never had it', async () => {
+    const pretended: string[] = ['1', '999999999999'];
+    const asked: string[] = [];
+    const lying: InformerOptions<V1ConfigMap>['client'] = {
       list: (type, options) => client.list(type, options),
       watch: (type, parameters, signal) => {
-        if (broken === null) {
-          broken = new AbortController();
-          return client.watch(type, parameters, AbortSignal.any([signal, broken.signal]));
-        }
-        const resourceVersion = forgotten++ === 0 ? '1' : parameters.resourceVersion;
+        const resourceVersion = pretended.shift() ?? parameters.resourceVersion;
+        asked.push(resourceVersion);
         return client.watch(type, { ...parameters, resourceVersion }, signal);
       },
     };
-    const { informer, changes, faults } = follow({ client: flaky, retryMs: [300, 300] });
-    await until('the watch is open', () => broken !== null && informer.hasSynced());
-    (broken as unknown as AbortController).abort();
-    await client.mergePatch(THING, 'default', 'changed', { spec: { value: 1 } });
-    await client.delete(THING, 'default', 'gone');
-    await client.create(THING, thing('new'));
-    await until('the differences', () => changes.length === 6);
-    expect(changes.slice(3).map(({ type, object }) => `${type} ${object.metadata.name}`)).toEqual(
-      expect.arrayContaining(['deleted gone', 'updated changed', 'added new']),
-    );
-    expect(forgotten).toBeGreaterThan(0);
-    // The cut is told; the forgotten version is how long disconnections end, and no fault.
-    expect(faults).toHaveLength(1);
-    await client.create(THING, thing('later'));
-    await until('it follows on', () => informer.get('default', 'later') !== undefined);
+    const maps = await follow({ client: lying });
+    await until('an honest watch', 30_000, async () => asked.length >= 3, 20);
+    await client.create(CONFIG_MAP, configMap('a', '1'));
+    await until('a', 30_000, async () => maps.get(namespace, 'a') !== undefined, 20);
+    expect(maps.list().map(print).sort()).toEqual(await held());
   });
 
-  it('an object that stops to match the selector is deleted for us', async () => {
-    const labels = { for: 'us' };
-    await client.create(THING, { ...thing('moving'), metadata: { name: 'moving', namespace: 'default', labels } });
-    const { informer, changes } = follow({ labelSelector: 'for=us' });
-    await informer.waitForSync();
-    informer.upsert(await client.mergePatch(THING, 'default', 'moving', { metadata: { labels: { for: 'them' } } }));
-    await until('it left', () => changes.at(-1)?.type === 'deleted');
-    expect(informer.size).toBe(0);
+  it('converges over connections that break all the time', async () => {
+    const proxy = await breakingProxy(credentials.server);
+    closing.push(() => proxy.close());
+    const shaky = new KubeClient({ ...credentials, server: proxy.url });
+    closing.push(() => shaky.close());
+    const maps = await follow({ client: shaky });
+    let busy = true;
+    const breaking = (async () => {
+      while (busy) {
+        await delay(30 + Math.random() * 60);
+        proxy.breakAll();
+      }
+    })();
+    await inParallel(400, 8, async (i) => {
+      const name = `m-${i % 40}`;
+      await client.apply(CONFIG_MAP, configMap(name, String(i)));
+      if (i % 3 === 0) await client.delete(CONFIG_MAP, namespace, name).catch(() => undefined);
+    });
+    busy = false;
+    await breaking;
+    const expected = await held();
+    await until('the cache being what the server holds', 20_000, async () => maps.list().map(print).sort().join() === expected.join(), 20);
+    expect(faults.length).toBeGreaterThan(0);
   });
 
-  it('large objects with every kind of character arrive whole', async () => {
-    const text = 'päl😀\u2028"\\ '.repeat(20_000);
-    const { informer } = follow();
-    await informer.waitForSync();
-    await client.create(THING, thing('large', text));
-    await until('it arrives', () => informer.get('default', 'large') !== undefined);
-    expect(informer.get('default', 'large')?.spec?.value).toBe(text);
+  it('is told 410 in a way it understands', async () => {
+    const refused = await watchFailure('1');
+    expect([isExpired(refused), refused.message]).toEqual([true, expect.stringContaining('too old resource version')]);
+  });
+
+  /** How the server refuses a watch, be it by its status or by an event. */
+  async function watchFailure(resourceVersion: string): Promise<ApiError> {
+    const parameters = { namespace, resourceVersion, timeoutSeconds: 10 };
+    try {
+      for await (const chunk of await client.watch(CONFIG_MAP, parameters, stop.signal)) {
+        const event = JSON.parse(String(chunk)) as { type: string; object: { code: number; reason: string; message: string } };
+        if (event.type === 'ERROR') return new ApiError(event.object.code, event.object.reason, event.object.message);
+      }
+    } catch (error) {
+      if (error instanceof ApiError) return error;
+      throw error;
+    }
+    throw new Error(`a watch from version ${resourceVersion} was accepted`);
+  }
+});
+
+describe('the leader elector', () => {
+  interface Copy {
+    readonly elector: LeaderElector;
+    readonly stop: AbortController;
+    readonly ended: Promise<void>;
+  }
+
+  function copy(identity: string, over: KubeClient = client): Copy {
+    const end = new AbortController();
+    closing.push(() => end.abort());
+    const elector = new LeaderElector({ client: over, namespace, name: 'leader', identity, url: `http://${identity}` });
+    return { elector, stop: end, ended: elector.run({ onStarted: () => undefined, onStopped: () => undefined }, end.signal) };
+  }
+
+  const leads = (c: Copy) => until('a leader', 40_000, async () => c.elector.isLeader(), 20);
+
+  it('hands over in under 3 s when shut down, and in under 20 s when killed', async () => {
+    const proxy = await breakingProxy(credentials.server);
+    closing.push(() => proxy.close());
+    const cutOff = new KubeClient({ ...credentials, server: proxy.url });
+    closing.push(() => cutOff.close());
+    const first = copy('first');
+    await leads(first);
+    const second = copy('second', cutOff);
+    await until('the second knowing the first', 10_000, async () => second.elector.leaderUrl() === 'http://first', 20);
+    let startedAt = performance.now();
+    first.stop.abort();
+    await leads(second);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    await first.ended;
+    const third = copy('third');
+    await until('the third knowing the second', 10_000, async () => third.elector.leaderUrl() === 'http://second', 20);
+    startedAt = performance.now();
+    proxy.close();
+    await leads(third);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    expect(second.elector.isLeader()).toBe(false);
+    const lease: V1Lease = await client.get(LEASE, namespace, 'leader');
+    expect([lease.spec?.holderIdentity, lease.spec?.leaseTransitions, lease.metadata?.annotations]).toEqual([
+      'third',
+      2,
+      { 'vicuna.run/url': 'http://third' },
+    ]);
   });
 });
 
-describe('leader election', () => {
-  it('one leads; on a clean shutdown another takes over at once, and all know the address', async () => {
-    const events: string[] = [];
-    const copy = (identity: string) => {
-      const quit = new AbortController();
-      const elector = new LeaderElector({
-        client,
-        namespace: 'default',
-        name: 'kube-test',
-        identity,
-        url: `http://${identity}:8080`,
-        leaseSeconds: 15,
-        renewSeconds: 10,
-        retrySeconds: 0.1,
+describe('the event recorder', () => {
+  it('writes events that the server accepts, and counts them up', async () => {
+    const about = { ...(await client.create(CONFIG_MAP, configMap('a', '1'))), apiVersion: 'v1', kind: 'ConfigMap' };
+    const recorder = new EventRecorder(client, 'vicuna-operator');
+    for (let i = 0; i < 3; i++) recorder.event(about, { type: 'Warning', reason: 'Tested', message: 'it is tested' });
+    const node = await client.create(NODE, { metadata: { name: `node-${namespace}` } });
+    recorder.event({ ...node, kind: 'Node', apiVersion: 'v1' }, { type: 'Normal', reason: 'Tested', message: 'a node too' });
+    await recorder.flush();
+    expect(recorder.dropped).toBe(0);
+    const { items } = await client.list(EVENT, { namespace, fieldSelector: `involvedObject.uid=${about.metadata?.uid}` });
+    expect(items.map((e) => [e.reason, e.count, e.source?.component])).toEqual([['Tested', 3, 'vicuna-operator']]);
+    const ofNode = await client.list(EVENT, {
+      namespace: 'default',
+      fieldSelector: `involvedObject.name=node-${namespace},involvedObject.namespace=`,
+    });
+    expect(ofNode.items.map((e) => e.message)).toEqual(['a node too']);
+    await client.delete(NODE, undefined, `node-${namespace}`);
+  });
+});
+
+interface BreakingProxy {
+  readonly url: string;
+  breakAll(): void;
+  close(): void;
+}
+
+/** Passes bytes on to the server until told to break the connections. */
+async function breakingProxy(server: string): Promise<BreakingProxy> {
+  const { hostname, port } = new URL(server);
+  const sockets = new Set<Socket>();
+  const proxy: Server = createServer((socket) => {
+    const upstream = connect(Number(port), hostname);
+    for (const [from, to] of [
+      [socket, upstream],
+      [upstream, socket],
+    ] as const) {
+      sockets.add(from);
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
       });
-      const onStarted = () => void events.push(`${identity} leads`);
-      const onStopped = () => void events.push(`${identity} stopped`);
-      const ended = elector.run({ onStarted, onStopped }, quit.signal);
-      return { elector, quit, ended };
-    };
-    const one = copy('one');
-    await until('one leads', () => one.elector.isLeader());
-    const two = copy('two');
-    await until('two knows', () => two.elector.leaderUrl() === 'http://one:8080');
-    expect(two.elector.isLeader()).toBe(false);
-
-    const askedAt = performance.now();
-    one.quit.abort();
-    await until('two leads', () => two.elector.isLeader(), 5_000);
-    expect(performance.now() - askedAt).toBeLessThan(5_000);
-    await one.ended;
-    expect(events).toEqual(['one leads', 'one stopped', 'two leads']);
-    expect((await client.get(LEASE, 'default', 'kube-test')).spec).toMatchObject({ holderIdentity: 'two', leaseTransitions: 1 });
-
-    two.quit.abort();
-    await two.ended;
-    expect((await client.get(LEASE, 'default', 'kube-test')).spec?.holderIdentity).toBe('');
-    await client.delete(LEASE, 'default', 'kube-test');
+      from.pipe(to);
+    }
   });
-});
-
-describe('events', () => {
-  it('are found by kubectl at their object, and repeated ones are counted', async () => {
-    const about: Thing = { ...(await client.create(THING, thing('eventful'))), apiVersion: 'test.vicuna.run/v1', kind: 'Thing' };
-    const recorder = new EventRecorder(client, 'kube-test');
-    for (let i = 0; i < 3; i++) recorder.event(about, { type: 'Warning', reason: 'Interrupted', message: 'pod a-g1-0 was reclaimed' });
-    recorder.event(about, { type: 'Normal', reason: 'Resumed', message: 'at step 7' });
-    await recorder.flush();
-    expect(recorder.dropped).toBe(0);
-    const { items } = await client.list(EVENT, { namespace: 'default', fieldSelector: 'involvedObject.name=eventful' });
-    expect(items.map(({ type, reason, count }) => [type, reason, count])).toEqual(
-      expect.arrayContaining([
-        ['Warning', 'Interrupted', 3],
-        ['Normal', 'Resumed', 1],
-      ]),
-    );
-    expect(items).toHaveLength(2);
-    expect(await kubectl('events', '--for=things.test.vicuna.run/eventful')).toMatch(
-      /Interrupted +Thing\/eventful +pod a-g1-0 was reclaimed/,
-    );
-  });
-
-  it('about cluster-scoped objects are written too; what the server refuses is counted and thrown nowhere', async () => {
-    const recorder = new EventRecorder(client, 'kube-test');
-    const definition = await client.get(CUSTOM_RESOURCE_DEFINITION, undefined, 'things.test.vicuna.run');
-    recorder.event(definition, { type: 'Normal', reason: 'Seen', message: 'here' });
-    await recorder.flush();
-    expect(recorder.dropped).toBe(0);
-    const lost = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'x', namespace: 'no-such-namespace' } } satisfies V1Secret;
-    recorder.event(lost, { type: 'Normal', reason: 'Seen', message: 'nowhere' });
-    await recorder.flush();
-    expect(recorder.dropped).toBe(1);
-  });
-});
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const breakAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    url: `https://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    breakAll,
+    close() {
+      proxy.close();
+      breakAll();
+    },
+  };
+}
