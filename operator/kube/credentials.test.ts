@@ -28,8 +28,8 @@ function kubeconfig(user: object, cluster: object = {}, currentContext = 'c'): s
   return path;
 }
 
-// Each starts a process, which takes seconds on a busy machine.
-describe('a kubeconfig', { timeout: 30_000 }, () => {
+// Each starts a process.
+describe('a kubeconfig', { timeout: 60_000 }, () => {
   it('with certificates, a server name and a proxy', async () => {
     const path = kubeconfig(
       { 'client-certificate-data': base64('CERT'), 'client-key-data': base64('KEY') },

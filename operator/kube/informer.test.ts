@@ -44,7 +44,8 @@ async function synced(options: Partial<InformerOptions<Thing>> = {}): Promise<In
   return created;
 }
 
-const requests = (verb: string) => server.requests.filter((r) => r.verb === verb);
+/** What was asked for; not counting looks at the server's present version. */
+const requests = (verb: string) => server.requests.filter((r) => r.verb === verb && r.query.limit !== '1');
 const messages = () => faults.map((f) => `${f.kind}: ${(f.error as Error).message}`);
 
 describe('a quiet life', () => {
@@ -495,16 +496,25 @@ describe('faults', () => {
     const restore = server.backup();
     server.put(THING, thing('a', 'lost'));
     server.put(THING, thing('b', 'lost'));
-    server.tick();
-    server.bookmark();
-    server.tick();
-    server.bookmark();
     await until('both', () => things.size === 2);
     server.breakWatches({ kind: 'silence' });
     restore();
     server.put(THING, thing('a', 'kept')); // under the version that "lost" had
     server.breakWatches({ kind: 'drop' });
     await until('the restored state', () => things.size === 1 && things.get('default', 'a')?.spec?.value === 'kept');
-    expect(messages().some((m) => m.includes('Too large resource version'))).toBe(true);
+    expect(messages().some((m) => /went back from version \d+ of things/.test(m))).toBe(true);
+    await until('the watch', () => server.openWatches === 1);
+    server.put(THING, thing('c', 1));
+    await until('what comes after', () => things.size === 2);
+  });
+
+  it('a broken watch: makes sure that the server has not gone back, in one small request', async () => {
+    await synced();
+    server.breakWatches({ kind: 'drop' });
+    await until('the watch', () => requests('watch').length === 2);
+    expect(server.requests.filter((r) => r.query.limit === '1')).toHaveLength(1);
+    server.breakWatches({ kind: 'end' });
+    await until('the next watch', () => requests('watch').length === 3);
+    expect(server.requests.filter((r) => r.query.limit === '1')).toHaveLength(1);
   });
 });

@@ -61,6 +61,8 @@ export class Informer<T extends KubeObject> {
   #started = false;
   /** How far the store follows the server's history; null when it has to list. */
   #version: string | null = null;
+  /** The last watch did not end in order: it may be another server, or the same with another past, that answers next. */
+  #broken = false;
   /** The server's history was rewritten: even equal versions may stand for different contents. */
   #distrusted = false;
   /** Answers to writes that came while a list was under way. */
@@ -152,6 +154,8 @@ export class Informer<T extends KubeObject> {
       let fault: unknown = null;
       try {
         if (this.#version === null) await this.#relist(signal);
+        else if (this.#broken) await this.#verify(this.#version, signal);
+        this.#broken = false;
         await this.#watch(signal);
       } catch (error) {
         fault = error;
@@ -168,9 +172,9 @@ export class Informer<T extends KubeObject> {
   #note(fault: unknown): void {
     // A version that is too old is how a long disconnection ends, and no fault.
     if (!isExpired(fault)) this.#o.onFault?.({ kind: this.#version === null ? 'list' : 'watch', error: fault });
-    const rewritten = isFromTheFuture(fault) || fault instanceof HistoryChanged;
-    if (isExpired(fault) || rewritten) this.#version = null;
-    if (rewritten) this.#distrusted = true;
+    if (fault instanceof HistoryChanged) this.#distrusted = true;
+    if (isExpired(fault) || this.#distrusted) this.#version = null;
+    this.#broken = true;
   }
 
   /** Milliseconds until the next attempt: the back-off, or what the server asks for, within reason. */
@@ -203,6 +207,18 @@ export class Informer<T extends KubeObject> {
     this.#version = version;
     this.#synced = true;
     for (const done of [...this.#waiting]) done();
+  }
+
+  /**
+   * Makes sure that the server has come as far as `version`. One that was restored from a backup has not: it would accept a watch
+   * from there, and say nothing, not even a bookmark, until it gets there.
+   */
+  async #verify(version: string, signal: AbortSignal): Promise<void> {
+    const { client, type } = this.#o;
+    const { metadata } = await client.list(type, { ...this.#selection(), limit: 1, signal, attempts: 1 });
+    this.#contact();
+    const order = compareVersions(metadata.resourceVersion, version);
+    if (order !== null && order < 0) throw new HistoryChanged(wentBack(type.plural, version, metadata.resourceVersion));
   }
 
   /** Turns the store into what was listed at `version`, and tells the differences. */
@@ -250,8 +266,7 @@ export class Informer<T extends KubeObject> {
       throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? 'the watch ended with an error');
     const { resourceVersion } = metadataOf(object);
     const order = compareVersions(resourceVersion, this.#version ?? undefined);
-    if (order !== null && order < 0)
-      throw new HistoryChanged(`the API server went back from version ${this.#version} to ${resourceVersion}; listing again`);
+    if (order !== null && order < 0) throw new HistoryChanged(wentBack(this.#o.type.plural, this.#version, resourceVersion));
     if (type === 'ADDED' || type === 'MODIFIED') this.#putUnlessAhead(object);
     else if (type === 'DELETED') this.#removeUnlessAhead(object);
     if (resourceVersion) this.#version = resourceVersion;
@@ -315,13 +330,12 @@ export class Informer<T extends KubeObject> {
   }
 }
 
+function wentBack(plural: string, from: string | null, to: string | undefined): string {
+  return `the API server went back from version ${from} of ${plural} to ${to}: listing again`;
+}
+
 /** Whether the object is newer than a version; null when that cannot be told. */
 function isNewer(object: KubeObject, version: string | null | undefined): boolean | null {
   const order = compareVersions(metadataOf(object).resourceVersion, version ?? undefined);
   return order === null ? null : order > 0;
-}
-
-/** The server knows only versions before the one asked for: it lost history, or has yet to catch up. */
-function isFromTheFuture(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 504 && error.message.includes('Too large resource version');
 }

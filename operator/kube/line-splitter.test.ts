@@ -4,7 +4,7 @@ import { LineSplitter } from './line-splitter.ts';
 
 describe('lines from a stream of bytes', () => {
   it('come out the same wherever the stream was cut, inside characters too', () => {
-    const text = fc.string({ unit: 'binary', maxLength: 20 }).map((s) => s.replaceAll('\n', ' '));
+    const text = fc.string({ unit: fc.constantFrom('a', ' ', '\r', 'ü', '漢', '🦙'), maxLength: 20 });
     fc.assert(
       fc.property(fc.array(text, { maxLength: 8 }), fc.array(fc.nat(200), { maxLength: 12 }), (lines, cuts) => {
         const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
@@ -16,8 +16,7 @@ describe('lines from a stream of bytes', () => {
           start = end;
           return splitter.push(chunk);
         });
-        // Lone surrogates become replacement characters on the way into bytes already.
-        expect(found).toEqual(lines.map((line) => Buffer.from(line).toString()));
+        expect(found).toEqual(lines);
       }),
     );
   });

@@ -297,10 +297,9 @@ export class FakeApiserver {
     if (!/^[1-9][0-9]*$/.test(query.resourceVersion ?? '')) throw new Refusal(400, 'BadRequest', `watch from "${query.resourceVersion}"`);
     const from = Number(query.resourceVersion);
     if (from < this.#compacted) throw new Refusal(410, 'Expired', `too old resource version: ${from} (${this.#compacted})`);
-    if (from > this.#version) throw new Refusal(504, 'Timeout', `Too large resource version: ${from}, current: ${this.#version}`);
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
-    const watch = new WatchStream(response, collection, namespace, this.chunk);
+    const watch = new WatchStream(response, collection, namespace, from, this.chunk);
     this.#watches.add(watch);
     response.on('close', () => this.#watches.delete(watch));
     if (fault) watch.fail(fault);

@@ -17,7 +17,7 @@ export function thing(name: string, value: number | string = 0): Thing {
 }
 
 /** Resolves as soon as the condition holds. */
-export async function until(what: string, condition: () => boolean, limitMs = 5_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, limitMs = 4_500): Promise<void> {
   const startedAt = performance.now();
   while (!condition()) {
     if (performance.now() - startedAt > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);

@@ -38,25 +38,30 @@ export class WatchStream {
   readonly #response: ServerResponse;
   readonly #collection: Collection;
   readonly #namespace: string | undefined;
+  /** A real server says nothing about versions up to this one, even if it is yet to get there. */
+  readonly #from: number;
   readonly #chunk: number;
   #silent = false;
   #twice = false;
   #left = Number.POSITIVE_INFINITY;
 
-  constructor(response: ServerResponse, collection: Collection, namespace: string | undefined, chunk: number) {
+  constructor(response: ServerResponse, collection: Collection, namespace: string | undefined, from: number, chunk: number) {
     this.#response = response;
     this.#collection = collection;
     this.#namespace = namespace;
+    this.#from = from;
     this.#chunk = chunk;
   }
 
   offer(collection: Collection, type: string, object: Stored): void {
     if (collection !== this.#collection || (this.#namespace !== undefined && object.metadata.namespace !== this.#namespace)) return;
+    if (Number(object.metadata.resourceVersion) <= this.#from) return;
     const line = `${JSON.stringify({ type, object })}\n`;
     this.write(this.#twice ? line + line : line);
   }
 
   bookmark(version: number): void {
+    if (version < this.#from) return;
     const { type } = this.#collection;
     const object = { apiVersion: apiVersionOf(type), kind: type.kind, metadata: { resourceVersion: String(version) } };
     this.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);

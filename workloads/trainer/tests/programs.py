@@ -49,6 +49,17 @@ def unaware():
         time.sleep(1)
 
 
+def saves_by_itself():
+    """As the Hugging Face Trainer does, in pieces."""
+    for step in (10, 20):
+        target = directory() / f"checkpoint-{step}"
+        target.mkdir(parents=True)
+        for part in range(3):
+            (target / f"part-{part}").write_text("x" * step)
+            time.sleep(0.2)
+    time.sleep(1000)
+
+
 def environment():
     """Writes down what it was started with."""
     directory().mkdir(parents=True, exist_ok=True)

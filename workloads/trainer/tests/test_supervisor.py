@@ -171,6 +171,18 @@ def test_a_program_that_knows_nothing_gets_sigterm(gang, operator):
     assert (gang.storage / "saved-0").exists()
 
 
+def test_checkpoints_of_a_program_that_knows_nothing_are_found_and_committed(gang, operator):
+    gang.start("a", command=program("saves_by_itself"))
+    operator.publish(1, ["a"], resume=None)
+    report = operator.wait(lambda o: next((r for r in o.reports["a"] if r.get("checkpoint", {}).get("step") == 20), None), 20)
+    assert report["checkpoint"]["uri"] == f"{gang.storage_uri}/checkpoint-20"
+    for name in ("checkpoint-10", "checkpoint-20"):
+        assert len(verify(open_storage(gang.storage_uri), name)["files"]) == 3
+    running = operator.wait_state("a", "running", 20)
+    assert (running["step"], running["resumedStep"]) == (20, 0)
+    assert operator.violations == []
+
+
 @pytest.mark.parametrize("code", ["OldGeneration", "NotInWorld"])
 def test_a_refused_generation_is_ended(gang, operator, code):
     gang.start("a", command=program("polite"))

@@ -30,6 +30,7 @@ from .operator_client import OperatorClient
 from .processes import Process, Processes, thread_settings
 from .reporter import Poller, Reporter
 from .session import DIRECTIVE_FILE, SOCKET_FILE
+from .watcher import CheckpointWatcher
 from .world import Member, World
 
 SIOCGIFADDR = 0x8915
@@ -39,6 +40,8 @@ GOODBYE_SECONDS = 30.0
 TERMINATED_GOODBYE_SECONDS = 3.0
 REPORT_FIELDS = ("step", "totalSteps", "epoch", "loss", "tokensPerSecond", "stepSeconds", "resumedStep", "message")
 MESSAGE_CHARACTERS = 2000
+# A program of the user's own that has not spoken by then probably never will: it is taken to be training.
+SILENT_SECONDS = 10.0
 
 
 class Supervisor:
@@ -51,6 +54,8 @@ class Supervisor:
         command = json.loads(env["VICUNA_COMMAND"]) if env.get("VICUNA_COMMAND") else None
         self._is_own_trainer = command is None
         self._processes = Processes(command)
+        self._watcher = self._watch_for_checkpoints()
+        self._started_at = 0.0
         self._session = tempfile.mkdtemp(prefix="vicuna-session-")
         self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._inbox.bind(os.path.join(self._session, SOCKET_FILE))
@@ -106,6 +111,7 @@ class Supervisor:
                     self._publish(urgent=True)
                 for process in self._processes.reap():
                     self._on_end(process)
+                self._mind_silent_program()
                 if self._leave_code is not None and time.monotonic() >= self._leave_at:
                     return self._leave_code
         finally:
@@ -202,6 +208,7 @@ class Supervisor:
             self._publish(urgent=True)
             return
         self._publish(urgent=True)
+        self._started_at = time.monotonic()
         try:
             self._processes.start([self._environment(world, member, n) for n in range(self._process_count)])
         except OSError as error:
@@ -265,6 +272,32 @@ class Supervisor:
             return
         self._signalled_stop = True
         self._processes.signal(signal.SIGTERM)
+
+    def _watch_for_checkpoints(self) -> CheckpointWatcher | None:
+        storage = json.loads(self._env.get("VICUNA_CONFIG", "{}")).get("checkpoint", {}).get("storage", "")
+        if self._is_own_trainer or not storage.startswith("file:///"):
+            return None
+        watcher = CheckpointWatcher(storage.removeprefix("file://"), lambda found: self._post("commit", found), self._log)
+        watcher.start()
+        return watcher
+
+    def _mind_silent_program(self) -> None:
+        """A program that does not know the session runs all the same, and what it saves is its checkpoint."""
+        is_silent = not self._is_own_trainer and not self._heard and bool(self._processes.running)
+        if self._watcher is not None:
+            self._watcher.generation = self._generation
+            self._watcher.is_active = is_silent and self._member is not None and self._member.rank == 0
+        if is_silent and self._state == "starting" and time.monotonic() - self._started_at >= SILENT_SECONDS:
+            step = self._world.resume_step or 0 if self._world is not None else 0
+            self._state = "running"
+            self._said = {"step": step, **self._said, "resumedStep": step}
+            self._publish(urgent=True)
+
+    def _on_commit(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["generation"] == self._generation and not self._heard:
+            self._checkpoint = checkpoint
+            self._said = {**self._said, "step": max(checkpoint["step"], self._said.get("step", 0))}
+            self._publish(urgent=True)
 
     def _environment(self, world: World, member: Member, local_rank: int) -> dict[str, str]:
         """What torchrun would set, and the session's own."""
