@@ -1,6 +1,9 @@
 // A process of its own that prints credentials as JSON and ends: see credentials.ts.
+import { existsSync, readFileSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { findHomeDir, KubeConfig } from '@kubernetes/client-node';
+import { parse } from 'yaml';
 import type { Credentials } from './credentials.ts';
 
 const path = process.argv[2];
@@ -10,6 +13,25 @@ else config.loadFromFile(path);
 const cluster = config.getCurrentCluster();
 if (cluster === null) throw new Error(`the kubeconfig ${path ?? ''} has no current cluster: set current-context`);
 
+/**
+ * The user's `tokenFile`, relative to the file that names it. client-node looks for `token-file`, which is nobody's spelling, and
+ * would let such a user in as anonymous. As in kubectl, the first of several files that knows the user counts.
+ */
+function tokenFileOf(user: string | undefined): string | undefined {
+  for (const file of path === undefined ? defaultFiles() : [path]) {
+    const users: { name?: string; user?: { tokenFile?: string } }[] = parse(readFileSync(file, 'utf8'))?.users ?? [];
+    const found = users.find(({ name }) => name === user);
+    if (found) return found.user?.tokenFile && resolve(dirname(file), found.user.tokenFile);
+  }
+  return undefined;
+}
+
+function defaultFiles(): string[] {
+  const named = process.env.KUBECONFIG?.split(delimiter).filter((file) => file !== '') ?? [];
+  return (named.length > 0 ? named : [join(findHomeDir() ?? '', '.kube', 'config')]).filter((file) => existsSync(file));
+}
+
+const user = config.getCurrentUser();
 const options: RequestOptions = {};
 await config.applyToHTTPSOptions(options);
 const text = (value: unknown) => (value === undefined || value === null ? undefined : Buffer.from(value as string).toString());
@@ -23,6 +45,7 @@ const credentials: Credentials = {
   rejectUnauthorized: options.rejectUnauthorized !== false,
   proxy: cluster.proxyUrl,
   authorization: (options.headers as Record<string, string> | undefined)?.Authorization ?? basic,
-  tokenFile: config.getCurrentUser()?.authProvider?.config?.tokenFile,
+  impersonate: user?.impersonateUser ?? undefined,
+  tokenFile: user?.authProvider?.config?.tokenFile ?? tokenFileOf(user?.name),
 };
 process.stdout.write(JSON.stringify(credentials));

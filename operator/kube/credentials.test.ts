@@ -67,6 +67,16 @@ describe('a kubeconfig', { timeout: 60_000 }, () => {
     expect(unchecked.rejectUnauthorized).toBe(false);
   });
 
+  it("with a token's file, named relative to the kubeconfig, which may not exist yet", async () => {
+    const { tokenFile, authorization } = await loadCredentials(kubeconfig({ tokenFile: 'tokens/mine' }));
+    expect(tokenFile).toBe(join(directory, 'tokens/mine'));
+    expect(authorization).toBeUndefined();
+  });
+
+  it('that acts as somebody else', async () => {
+    expect(await loadCredentials(kubeconfig({ token: 'x', as: 'jane' }))).toMatchObject({ impersonate: 'jane' });
+  });
+
   it('that cannot be used is refused in one sentence that names it', async () => {
     const [missing, noContext] = [join(directory, 'missing'), kubeconfig({}, {}, '')];
     await expect(loadCredentials(missing)).rejects.toThrow(`${missing} cannot be read: ENOENT`);

@@ -14,6 +14,8 @@ export interface Credentials {
   readonly proxy?: string | undefined;
   /** Value of the Authorization header. */
   readonly authorization?: string | undefined;
+  /** Whose rights are asked for instead of our own, as by kubectl's --as. */
+  readonly impersonate?: string | undefined;
   /** A file with a bearer token that somebody renews, as kubelet does for pods; it comes before `authorization`. */
   readonly tokenFile?: string | undefined;
 }

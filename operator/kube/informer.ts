@@ -26,7 +26,10 @@ export interface InformerOptions<T extends KubeObject> {
   readonly indexes?: Readonly<Record<string, (object: T) => readonly string[]>>;
   /** Drops what nobody reads, to save memory; it must keep name, namespace, uid and resourceVersion. */
   readonly transform?: (object: T) => T;
-  /** A watch that says nothing for so long, not even a bookmark, is taken for dead. The API server sends one every minute. */
+  /**
+   * A watch that says nothing for so long, not even a bookmark, may be dead, and is opened anew. It need not be: the API server
+   * thinks of bookmarks every minute, but sends none while the resource's own version stands still.
+   */
   readonly silenceMs?: number;
   /** Delay after the first fault and longest delay, doubling in between. */
   readonly retryMs?: readonly [first: number, longest: number];
@@ -243,8 +246,8 @@ export class Informer<T extends KubeObject> {
       this.#contact();
       await this.#consume(response, silence);
     } catch (error) {
-      if (stop.signal.aborted) throw new Error(`the watch of ${type.plural} fell silent for ${silenceMs / 1000} s`);
-      throw error;
+      if (!stop.signal.aborted) throw error;
+      this.#broken = true;
     } finally {
       clearTimeout(silence);
     }

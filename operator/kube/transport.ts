@@ -67,10 +67,11 @@ export class Transport {
   }
 
   async #once({ method, path, body, contentType, stream = false, signal }: HttpCall): Promise<IncomingMessage> {
-    const { server } = this.#credentials;
+    const { server, impersonate } = this.#credentials;
     const authorization = await this.#authorization();
     const headers: Record<string, string | number> = { accept: 'application/json', 'user-agent': USER_AGENT };
     if (authorization !== undefined) headers.authorization = authorization;
+    if (impersonate !== undefined) headers['impersonate-user'] = impersonate;
     if (body !== undefined) {
       headers['content-type'] = contentType ?? 'application/json';
       headers['content-length'] = Buffer.byteLength(body);
