@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { customResourceDefinition } from './api/crd.ts';
 import { KINDS } from './api/kinds.ts';
-import { apiReference } from './api/reference.ts';
+import { apiReference, presetsReference } from './api/reference.ts';
 import { metricsReference } from './server/metrics-table.ts';
+import { PRESETS } from './training/recipe.ts';
 
 const HEADER = '# Generated from operator/api by `npm run generate`. Do not edit.\n';
 
@@ -19,6 +20,7 @@ export function generatedFiles(): Map<string, string> {
     );
   }
   files.set('docs/reference/api.md', apiReference(KINDS));
+  files.set('docs/reference/presets.md', presetsReference(PRESETS));
   files.set('docs/reference/metrics.md', metricsReference());
   return files;
 }

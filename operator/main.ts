@@ -22,13 +22,25 @@ import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.
 import { TrainingMetrics } from './training/metrics.ts';
 import { TRAINING_LABEL } from './training/pods.ts';
 
-const config = readConfig(process.env);
+/** What keeps the operator from starting at all is one sentence, not a stack. */
+function refuse(error: unknown): never {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}
+
+const config = (() => {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    return refuse(error);
+  }
+})();
 const log = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
 const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(new Error(signal)));
 
 const now = () => Date.now();
-const client = await KubeClient.fromKubeconfig(config.kubeconfig ?? undefined);
+const client = await KubeClient.fromKubeconfig(config.kubeconfig ?? undefined).catch(refuse);
 const metrics = new OperatorMetrics({ now });
 metrics.collectProcess();
 client.onRequest = ({ verb, resource, code, seconds }) => {

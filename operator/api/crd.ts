@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ConditionDoc } from './conditions.ts';
 import { GROUP, type Rule, VERSION } from './meta.ts';
 
 export interface Column {
@@ -18,6 +19,8 @@ export interface Kind {
   readonly description: string;
   readonly schema: z.ZodType;
   readonly rules: readonly Rule[];
+  /** Condition types of the status, for the reference page. */
+  readonly conditions?: Readonly<Record<string, ConditionDoc>>;
   readonly columns: readonly Column[];
 }
 
@@ -33,8 +36,7 @@ const FORBIDDEN = new Set(['$schema', '~standard', 'id', 'propertyNames', 'const
 
 /** The structural OpenAPI schema of a kind's spec and status. */
 export function openApiSchema(kind: Kind): Schema {
-  const raw = z.toJSONSchema(kind.schema, { target: 'openapi-3.0', io: 'input', unrepresentable: 'any' }) as Schema;
-  const schema = structural(raw);
+  const schema = structuralSchema(kind.schema);
   const properties = {
     apiVersion: { type: 'string', maxLength: 64, description: 'apiVersion of the object.' },
     kind: { type: 'string', maxLength: 64, description: 'kind of the object.' },
@@ -45,6 +47,11 @@ export function openApiSchema(kind: Kind): Schema {
   return { type: 'object', description: kind.description, properties, required: ['spec'], ...rules };
 }
 
+/** What the API server checks and fills in for a value of a zod schema. */
+export function structuralSchema(schema: z.ZodType): Schema {
+  return structural(z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', unrepresentable: 'any' }) as Schema);
+}
+
 /** Turns a JSON schema into what Kubernetes calls structural: one type everywhere, no unions, no needless bounds. */
 function structural(schema: Schema): Schema {
   const out: Schema = {};
@@ -53,6 +60,8 @@ function structural(schema: Schema): Schema {
     if ((key === 'minimum' || key === 'maximum') && Math.abs(value as number) === Number.MAX_SAFE_INTEGER) continue;
     out[key] = value;
   }
+  // A form's rule refuses with a sentence what the pattern would refuse with an expression.
+  if (out['x-kubernetes-validations']) delete out.pattern;
   if (out['x-kubernetes-int-or-string']) {
     const { anyOf: _, type: __, ...rest } = out;
     return rest;

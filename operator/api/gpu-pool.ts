@@ -1,68 +1,118 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
-import { DURATION_PATTERN } from './duration.ts';
-import { API_VERSION, conditionsSchema, dollars, GROUP, type ObjectMeta, time, VERSION } from './meta.ts';
+import { structuralSchema } from './crd.ts';
+import { applyDefaults } from './defaults.ts';
+import {
+  API_VERSION,
+  conditionsSchema,
+  dollars,
+  duration,
+  type Form,
+  formed,
+  GROUP,
+  labels,
+  type ObjectMeta,
+  type Rule,
+  time,
+  VERSION,
+} from './meta.ts';
+
+const RESOURCE: Form = {
+  pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/,
+  maxLength: 253,
+  sentence: 'no name of an extended resource: write it as domain/name, such as nvidia.com/gpu',
+};
+
+const GPU_MEMORY: Form = {
+  pattern: /^[1-9][0-9]{0,9}(Mi|Gi|Ti)$/,
+  maxLength: 16,
+  sentence: 'no amount of memory: write it as 80Gi',
+};
+
+const TAINT_KEY: Form = {
+  pattern: /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/,
+  maxLength: 317,
+  sentence: 'no key of a taint: write it as name or domain/name, such as cloud.google.com/gke-spot',
+};
+
+const TAINT_VALUE: Form = {
+  pattern: /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/,
+  minLength: 0,
+  maxLength: 63,
+  sentence: 'no value of a taint: use letters, digits, "-", "_" and "."',
+};
+
+/** What the API server would say of a pod with such a toleration, said before there is a pod. */
+const tolerationRules: readonly Rule[] = [
+  {
+    rule: "!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'",
+    message: 'value is compared by operator Equal only: leave value out, or change operator',
+  },
+  {
+    rule: "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+    message: 'a toleration without key matches every taint: say so with operator Exists, or give the key',
+  },
+  {
+    rule: "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+    message: 'tolerationSeconds is for effect NoExecute only',
+  },
+];
+
+/** What each cloud gives a spot node before it takes it back. */
+const NOTICE: Readonly<Record<'aws' | 'gcp' | 'azure' | 'onPremise', string>> = { aws: '120s', gcp: '30s', azure: '30s', onPremise: '30s' };
 
 const spec = z
   .strictObject({
     cloud: z.enum(['aws', 'gcp', 'azure', 'onPremise']).describe('cloud that the nodes run on.'),
-    region: z.string().min(1).max(63).optional().describe('region of the nodes, as the cloud names it.'),
-    zone: z.string().min(1).max(63).optional().describe('zone of the nodes, as the cloud names it.'),
-    instanceType: z.string().min(1).max(63).optional().describe('instanceType of the nodes, as the cloud names it.'),
+    region: z.string().min(1).max(63).optional().describe('region of the nodes, as the cloud names it. Default: not said.'),
+    zone: z.string().min(1).max(63).optional().describe('zone of the nodes, as the cloud names it. Default: not said.'),
+    instanceType: z.string().min(1).max(63).optional().describe('instanceType of the nodes, as the cloud names it. Default: not said.'),
     capacity: z.enum(['spot', 'onDemand']).describe('capacity: spot nodes may be taken back at any time, onDemand nodes are not.'),
     accelerator: z
       .strictObject({
         type: z.string().min(1).max(63).default('none').describe('type of the accelerator, such as A100. Default: none.'),
         count: z.int().min(0).max(64).describe('count of accelerators in one node; 0 for a pool of CPU nodes.'),
-        memory: z
-          .string()
-          .max(16)
-          .regex(/^[1-9][0-9]*(Mi|Gi|Ti)$/)
-          .optional()
-          .describe('memory of one accelerator, such as 80Gi.'),
-        resourceName: z
-          .string()
-          .min(1)
-          .max(253)
-          .default('nvidia.com/gpu')
-          .describe('resourceName under which nodes offer the accelerator. Default: nvidia.com/gpu.'),
+        memory: formed(GPU_MEMORY, 'memory of one accelerator, in bytes, such as 80Gi. Default: not said.').optional(),
+        resourceName: formed(RESOURCE, 'resourceName under which nodes offer the accelerator. Default: nvidia.com/gpu.').default(
+          'nvidia.com/gpu',
+        ),
       })
       .describe('accelerator of the nodes.'),
     price: z
       .strictObject({
         onDemand: dollars('onDemand price of one node in US dollars per hour.'),
         spot: dollars(
-          'spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot.',
+          'spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot. Default: none, which only an onDemand pool may have.',
         ).optional(),
       })
       .describe('price of one node per hour.'),
-    nodeSelector: z
-      .record(z.string().max(317), z.string().max(63))
-      .describe('nodeSelector: labels that every node of the pool carries. Worker pods get it too.')
-      .meta({
-        'x-kubernetes-validations': [
-          { rule: 'size(self) > 0', message: 'nodeSelector must name at least one label, or the pool would be every node of the cluster' },
-        ],
-        maxProperties: 16,
-      }),
+    nodeSelector: labels('nodeSelector', 'nodeSelector: labels that every node of the pool carries. Worker pods get it too.'),
     tolerations: z
       .array(
-        z.strictObject({
-          key: z.string().max(317).optional().describe('key of the taint; empty matches every key.'),
-          operator: z.enum(['Exists', 'Equal']).optional().describe('operator that compares the value. Default: Equal.'),
-          value: z.string().max(63).optional().describe('value of the taint.'),
-          effect: z
-            .enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute'])
-            .optional()
-            .describe('effect of the taint; empty matches every effect.'),
-          tolerationSeconds: z.int().min(0).optional().describe('tolerationSeconds for NoExecute, in seconds. Default: for ever.'),
-        }),
+        z
+          .strictObject({
+            key: formed(TAINT_KEY, 'key of the taint. Default: every key, with operator Exists.').optional(),
+            operator: z.enum(['Exists', 'Equal']).optional().describe('operator that compares the value. Default: Equal.'),
+            value: formed(TAINT_VALUE, 'value of the taint. Default: empty.').optional(),
+            effect: z
+              .enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute'])
+              .optional()
+              .describe('effect of the taint. Default: every effect.'),
+            tolerationSeconds: z
+              .int()
+              .min(0)
+              .max(1_000_000_000)
+              .optional()
+              .describe('tolerationSeconds for NoExecute, in seconds. Default: for ever.'),
+          })
+          .describe('toleration of a taint.')
+          .meta({ 'x-kubernetes-validations': tolerationRules }),
       )
       .max(16)
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe(
-        "tolerations that worker pods need for the pool's own taints. The taint of its GPU resource is tolerated without being named.",
+        "tolerations that worker pods need for the pool's own taints. The taint of its GPU resource is tolerated without being named. Default: none.",
       ),
     maxNodes: z
       .int()
@@ -70,14 +120,23 @@ const spec = z
       .max(10_000)
       .optional()
       .describe('maxNodes up to which an autoscaler may grow the pool. Default: the nodes there are; nothing is waited for.'),
-    notice: z
-      .string()
-      .max(32)
-      .regex(new RegExp(DURATION_PATTERN))
-      .default('30s')
-      .describe('notice that the cloud gives before it takes a spot node back: 120s on AWS, 30s on GCP and Azure. Default: 30s.'),
+    notice: duration('notice that the cloud gives before it takes a spot node back. Default: 120s on aws, 30s elsewhere.', {
+      zero: true,
+    }).optional(),
   })
-  .describe('The nodes of one kind, price and place.');
+  .describe('spec: the nodes of one kind, price and place.')
+  .meta({
+    'x-kubernetes-validations': [
+      {
+        rule: "self.capacity != 'spot' || has(self.price.spot)",
+        message: 'a spot pool needs its spot price, or nothing can be said of what it costs: give price.spot, or capacity onDemand',
+      },
+      {
+        rule: "self.accelerator.count == 0 || self.accelerator.type != 'none'",
+        message: 'the nodes have accelerators of an unknown type: give accelerator.type, such as A100, or accelerator.count 0',
+      },
+    ],
+  });
 
 const status = z
   .object({
@@ -104,11 +163,11 @@ const status = z
       .describe('memory of launches, interruptions and lives from which the estimates are made; for the operator itself.'),
     conditions: conditionsSchema.optional(),
   })
-  .describe('What the operator has learnt of the pool.');
+  .describe('status: what the operator has learnt of the pool.');
 
 export const gpuPoolSchema = z.object({ spec, status: status.optional() });
 
-export type GpuPoolSpec = z.output<typeof spec>;
+export type GpuPoolSpec = Omit<z.output<typeof spec>, 'notice'> & { notice: string };
 export type GpuPoolStatus = z.output<typeof status>;
 
 export interface GpuPool {
@@ -121,7 +180,10 @@ export interface GpuPool {
 
 export const GPU_POOL: ResourceType<GpuPool> = { group: GROUP, version: VERSION, kind: 'GpuPool', plural: 'gpupools', namespaced: false };
 
-/** Fills in defaults, for objects older than a default. */
+const specSchema = structuralSchema(spec);
+
+/** Fills in defaults, for objects older than a default; `notice` is each cloud's own, which a CRD cannot say. It refuses nothing. */
 export function poolWithDefaults(pool: GpuPool): GpuPool {
-  return { ...pool, apiVersion: API_VERSION, kind: 'GpuPool', spec: spec.parse(pool.spec) };
+  const full = applyDefaults(specSchema, pool.spec) as z.output<typeof spec>;
+  return { ...pool, apiVersion: API_VERSION, kind: 'GpuPool', spec: { ...full, notice: full.notice ?? NOTICE[full.cloud] } };
 }

@@ -1,3 +1,4 @@
+import { TRAINING_CONDITIONS } from './conditions.ts';
 import type { Kind } from './crd.ts';
 import { gpuPoolSchema } from './gpu-pool.ts';
 import { trainingRules, vicunaTrainingSchema } from './vicuna-training.ts';
@@ -12,6 +13,7 @@ export const KINDS: readonly Kind[] = [
     description: 'VicunaTraining fine-tunes a language model on spot GPUs and outlives the nodes it runs on.',
     schema: vicunaTrainingSchema,
     rules: trainingRules,
+    conditions: TRAINING_CONDITIONS,
     columns: [
       { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
       { name: 'Pool', type: 'string', jsonPath: '.status.pool' },

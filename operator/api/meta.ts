@@ -1,19 +1,14 @@
 import { z } from 'zod';
-
-/** What a schema's `.meta()` may carry into the CRD besides its description. */
-export interface CrdMeta {
-  'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map';
-  'x-kubernetes-list-map-keys'?: readonly string[];
-  'x-kubernetes-map-type'?: 'atomic' | 'granular';
-  'x-kubernetes-preserve-unknown-fields'?: true;
-  'x-kubernetes-int-or-string'?: true;
-  'x-kubernetes-validations'?: readonly Rule[];
-}
+import { DURATION_PATTERN } from './duration.ts';
 
 /** A CEL rule and the sentence that the API server answers with when it does not hold. */
 export interface Rule {
   readonly rule: string;
-  readonly message?: string;
+  /** Says what to do. */
+  readonly message: string;
+  /** A CEL expression for a message with the values in it; `message` stands in where it cannot be worked out. */
+  readonly messageExpression?: string;
+  /** The field that the API server names, when it is not the one that has the rule. */
   readonly fieldPath?: string;
 }
 
@@ -37,15 +32,83 @@ export const API_VERSION = `${GROUP}/${VERSION}`;
 
 /** The value may not change once set. */
 export function immutable(field: string): Rule {
-  return { rule: 'self == oldSelf', message: `${field} cannot be changed: create a new object instead` };
+  return { rule: 'self == oldSelf', message: `${field} is fixed once the object exists: create a new object under another name instead` };
 }
 
-export const DNS_SUBDOMAIN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
-const MONEY = '^[0-9]{1,9}(\\.[0-9]{1,6})?$';
+/** What a string must look like, and the sentence that refuses others: it says how to write it, which an expression does not. */
+export interface Form {
+  readonly pattern: RegExp;
+  readonly minLength?: 0;
+  readonly maxLength: number;
+  readonly sentence: string;
+}
+
+/** A string of a form. The API server checks it by a rule with the form's sentence. */
+export function formed({ pattern, minLength, maxLength, sentence }: Form, description: string, more: readonly Rule[] = []) {
+  const rule = `self.matches(r'${pattern.source.replaceAll('\\/', '/')}')`;
+  return z
+    .string()
+    .min(minLength ?? 1)
+    .max(maxLength)
+    .regex(pattern, sentence)
+    .meta({ 'x-kubernetes-validations': [{ rule, message: sentence }, ...more] })
+    .describe(description);
+}
+
+export const DNS_NAME: Form = {
+  pattern: /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+  maxLength: 253,
+  sentence: 'no name of an object: use lower-case letters, digits, "-" and ".", such as s3-credentials',
+};
+
+const DOLLARS: Form = {
+  pattern: /^[0-9]{1,9}(\.[0-9]{1,6})?$/,
+  maxLength: 16,
+  sentence: 'no amount of US dollars: write it in quotes without sign or currency, such as "12.50"',
+};
 
 /** A decimal amount of US dollars as a string, "118.40": floats would drift and round differently in every client. */
 export function dollars(description: string) {
-  return z.string().max(16).regex(new RegExp(MONEY)).describe(description);
+  return formed(DOLLARS, description);
+}
+
+const DURATION: Form = {
+  pattern: DURATION_PATTERN,
+  maxLength: 32,
+  sentence: 'no duration: write it as 90s, 10m, 24h or 1h30m, the larger unit first',
+};
+
+const NOT_ZERO: Rule = { rule: "!self.matches('^[0dhms]+$')", message: 'must be longer than zero, such as 10m' };
+
+/** A length of time as a string, "10m". */
+export function duration(description: string, { zero = false } = {}) {
+  return formed(DURATION, description, zero ? [] : [NOT_ZERO]);
+}
+
+const LABEL_KEY = '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$';
+
+const LABEL_VALUE: Form = {
+  pattern: /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/,
+  minLength: 0,
+  maxLength: 63,
+  sentence: 'no label value: use letters, digits, "-", "_" and ".", beginning and ending with a letter or digit',
+};
+
+/** At least one label; keys and values are such that a node or an object can carry them. */
+export function labels(field: string, description: string) {
+  return z
+    .record(z.string().max(317), formed(LABEL_VALUE, 'value of the label.'))
+    .meta({
+      maxProperties: 16,
+      'x-kubernetes-validations': [
+        { rule: 'size(self) > 0', message: `${field} must name at least one label, or everything would match` },
+        {
+          rule: `self.all(k, k.size() <= 317 && k.matches(r'${LABEL_KEY}'))`,
+          message: `${field} has a key that no label can have: write it as name or domain/name, such as topology.kubernetes.io/zone`,
+        },
+      ],
+    })
+    .describe(description);
 }
 
 export function time(description: string) {
@@ -67,4 +130,4 @@ export const conditionsSchema = z
   .array(conditionSchema)
   .max(16)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
-  .describe('conditions of the object, one of each type.');
+  .describe('conditions of the object, one of each type; docs/reference lists them.');

@@ -1,68 +1,161 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
+import { structuralSchema } from './crd.ts';
+import { applyDefaults } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { API_VERSION, conditionsSchema, DNS_SUBDOMAIN, dollars, GROUP, immutable, type ObjectMeta, time, VERSION } from './meta.ts';
+import {
+  API_VERSION,
+  conditionsSchema,
+  DNS_NAME,
+  dollars,
+  duration,
+  type Form,
+  formed,
+  GROUP,
+  immutable,
+  labels,
+  type ObjectMeta,
+  type Rule,
+  time,
+  VERSION,
+} from './meta.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
 export const FINALIZER = 'vicuna.run/final-save';
 export const MANAGER = 'vicuna.run/operator';
 
-const STORAGE_URI = /^(s3|gs|file|pvc):\/\/[^\s]+$/;
-const SOURCE_URI = /^(s3|gs|file|pvc|hf):\/\/[^\s]+$/;
-const QUANTITY = /^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$/;
+/** Written by hand or by Kueue; any other manager makes this operator leave the object alone. */
+const MANAGER_FORM: Form = {
+  pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/,
+  maxLength: 63,
+  sentence: 'no name of a controller: write it as domain/name, such as kueue.x-k8s.io/multikueue',
+};
 
-const uri = (pattern: RegExp, description: string) => z.string().min(1).max(1_024).regex(pattern).describe(description);
-const duration = (description: string) => z.string().max(32).regex(new RegExp(DURATION_PATTERN)).describe(description);
+const STORAGE_URI: Form = {
+  pattern: /^((s3|gs|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
+  maxLength: 1_024,
+  sentence: 'no place to keep files: write s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///directory',
+};
+
+const SOURCE_URI: Form = {
+  pattern: /^((s3|gs|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*|hf:\/\/[^/\s]+\/\S+)$/,
+  maxLength: 1_024,
+  sentence: 'no URI to read from: write s3://bucket/path, gs://bucket/path, hf://owner/name, pvc://claim/path or file:///directory',
+};
+
+const INTERVAL: Form = {
+  pattern: new RegExp(`^(auto|[1-9][0-9]{0,8}steps|${DURATION_PATTERN.source.slice(1, -1)})$`),
+  maxLength: 32,
+  sentence: 'no interval between saves: write auto, a duration (10m) or a number of steps (500steps)',
+};
+
+const IMAGE: Form = {
+  pattern: /^\S+$/,
+  maxLength: 512,
+  sentence: 'no image: write it without spaces, such as registry.example.com/trainer:1.0',
+};
+
+/** As RFC 3339, without its rarer forms, which not every reader takes. */
+const DEADLINE: Form = {
+  pattern:
+    /^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$/,
+  maxLength: 40,
+  sentence: 'no point in time: write it with its time zone, such as 2026-12-01T00:00:00Z',
+};
+
+const CPU = '^([0-9]{1,6}|[0-9]{1,6}[.][0-9]{1,3}|[0-9]{1,9}m)$';
+
+const MEMORY: Form = {
+  pattern: /^[1-9][0-9]{0,14}(k|Ki|M|Mi|G|Gi|T|Ti)?$/,
+  maxLength: 16,
+  sentence: 'no amount of memory: write it as 512Mi, 64Gi or 1Ti',
+};
 
 const model = z
   .strictObject({
-    base: uri(
+    base: formed(
       SOURCE_URI,
       'base model to start from: a Hugging Face model directory under s3://, gs://, hf://, pvc:// or file://. Immutable.',
     ),
-    tokenizer: uri(SOURCE_URI, 'tokenizer directory. Default: the one of base. Immutable.').optional(),
+    tokenizer: formed(SOURCE_URI, 'tokenizer directory, as a URI. Default: the one of base. Immutable.').optional(),
   })
   .describe('model to fine-tune. Immutable.')
   .meta({ 'x-kubernetes-validations': [immutable('spec.model')] });
 
 const dataset = z
   .strictObject({
-    name: z.string().min(1).max(253).regex(new RegExp(DNS_SUBDOMAIN)).optional().describe('name of a VicunaDataset in the same namespace.'),
-    uri: uri(SOURCE_URI, 'uri of conversations in ShareGPT form (JSON or JSON lines).').optional(),
+    name: formed(DNS_NAME, 'name of a VicunaDataset in the same namespace. Default: none, and uri is used. Immutable.').optional(),
+    uri: formed(
+      SOURCE_URI,
+      'uri of conversations in ShareGPT form (JSON or JSON lines). Default: none, and name is used. Immutable.',
+    ).optional(),
   })
   .describe('dataset to train on: exactly one of name and uri. Immutable.')
   .meta({
     'x-kubernetes-validations': [
-      { rule: 'has(self.name) != has(self.uri)', message: 'give exactly one of dataset.name and dataset.uri' },
+      {
+        rule: 'has(self.name) || has(self.uri)',
+        message: 'says nothing to train on: give name (of a VicunaDataset) or uri',
+      },
+      {
+        rule: '!(has(self.name) && has(self.uri))',
+        message: 'gives both name and uri: leave one of them out',
+      },
       immutable('spec.dataset'),
     ],
   });
 
 const recipeFields = {
-  learningRate: z.number().positive().max(1).optional().describe('learningRate at its peak, per optimizer step.'),
-  epochs: z.number().positive().max(1_000).optional().describe('epochs over the dataset.'),
-  contextLength: z.int().min(8).max(1_048_576).optional().describe('contextLength of one sequence, in tokens.'),
+  learningRate: z.number().positive().max(1).optional().describe('learningRate at its peak, per optimizer step. Default: the preset’s.'),
+  epochs: z.number().positive().max(1_000).optional().describe('epochs over the dataset. Default: the preset’s.'),
+  contextLength: z.int().min(8).max(1_048_576).optional().describe('contextLength of one sequence, in tokens. Default: the preset’s.'),
   globalBatchTokens: z
     .int()
     .min(8)
     .max(1_073_741_824)
     .optional()
-    .describe('globalBatchTokens in one optimizer step, in tokens; constant under any world size, by gradient accumulation.'),
-  microBatchSize: z.int().min(1).max(4_096).optional().describe('microBatchSize: sequences that one process holds at a time.'),
-  warmupRatio: z.number().min(0).max(1).optional().describe('warmupRatio: share of all steps in which the learning rate rises.'),
-  weightDecay: z.number().min(0).max(10).optional().describe('weightDecay of AdamW.'),
-  schedule: z.enum(['cosine', 'linear', 'constant']).optional().describe('schedule of the learning rate after the warm-up.'),
-  seed: z.int().min(0).max(2_147_483_647).optional().describe('seed of the data order and of random initial weights.'),
-  precision: z.enum(['bf16', 'fp32']).optional().describe('precision of the computation. Weights of the optimizer are always fp32.'),
-  activationCheckpointing: z.boolean().optional().describe('activationCheckpointing: recompute activations to save memory.'),
-  attention: z.enum(['sdpa', 'flash', 'eager']).optional().describe('attention implementation.'),
+    .describe(
+      'globalBatchTokens in one optimizer step, in tokens; constant under any world size, by gradient accumulation. Default: the preset’s.',
+    ),
+  microBatchSize: z
+    .int()
+    .min(1)
+    .max(4_096)
+    .optional()
+    .describe('microBatchSize: sequences that one process holds at a time. Default: the preset’s.'),
+  warmupRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('warmupRatio: share of all steps in which the learning rate rises. Default: the preset’s.'),
+  weightDecay: z.number().min(0).max(10).optional().describe('weightDecay of AdamW. Default: the preset’s.'),
+  schedule: z
+    .enum(['cosine', 'linear', 'constant'])
+    .optional()
+    .describe('schedule of the learning rate after the warm-up. Default: the preset’s.'),
+  seed: z
+    .int()
+    .min(0)
+    .max(2_147_483_647)
+    .optional()
+    .describe('seed of the data order and of random initial weights. Default: the preset’s.'),
+  precision: z
+    .enum(['bf16', 'fp32'])
+    .optional()
+    .describe('precision of the computation. Weights of the optimizer are always fp32. Default: the preset’s.'),
+  activationCheckpointing: z
+    .boolean()
+    .optional()
+    .describe('activationCheckpointing: recompute activations to save memory. Default: the preset’s.'),
+  attention: z.enum(['sdpa', 'flash', 'eager']).optional().describe('attention implementation. Default: the preset’s.'),
   maxSteps: z
     .int()
     .min(1)
     .max(1_000_000_000)
     .optional()
-    .describe('maxSteps after which training ends, if the epochs do not end it before.'),
+    .describe('maxSteps after which training ends, if the epochs do not end it before. Default: no limit.'),
 };
 
 const recipe = z
@@ -70,8 +163,8 @@ const recipe = z
     preset: z
       .enum(['vicuna-7b', 'vicuna-13b', 'alpaca-7b', 'tiny'])
       .default('vicuna-7b')
-      .describe('preset of hyper-parameters to start from; docs/reference lists their values. Default: vicuna-7b.'),
-    overrides: z.strictObject(recipeFields).default({}).describe('overrides of single values of the preset. Default: none.'),
+      .describe('preset of hyper-parameters to start from; docs/reference/presets.md lists their values. Default: vicuna-7b. Immutable.'),
+    overrides: z.strictObject(recipeFields).default({}).describe('overrides of single values of the preset. Default: none. Immutable.'),
   })
   .prefault({})
   .describe('recipe: how to train. Immutable.')
@@ -84,7 +177,9 @@ const workers = z
       .min(0)
       .max(64)
       .default(1)
-      .describe('gpusPerWorker that each worker pod takes; 0 trains on CPUs. Default: 1. Immutable.'),
+      .describe(
+        'gpusPerWorker that each worker pod takes; 0 trains on CPUs. Default: 1. It can be changed only while the training is suspended.',
+      ),
     min: z
       .int()
       .min(1)
@@ -92,20 +187,29 @@ const workers = z
       .default(1)
       .describe('min workers with which training goes on when there is no room for more. Default: 1.'),
     max: z.int().min(1).max(1_024).optional().describe('max workers that are wanted. Default: min, which makes the size fixed.'),
-    image: z.string().min(1).max(512).optional().describe('image of the worker. Default: the release’s trainer image.'),
+    image: formed(IMAGE, 'image of the worker. Default: the one of the template’s container "trainer".').optional(),
     command: z
       .array(z.string().max(4_096))
       .min(1)
       .max(64)
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
-      .describe('command to run instead of the built-in recipe: any program that torchrun could start.'),
+      .describe('command to run instead of the built-in recipe: any program that torchrun could start. Default: the recipe’s trainer.'),
     cpu: z
-      .union([z.string().max(16).regex(QUANTITY), z.int().min(0)])
+      .union([z.string().max(16), z.int().min(0)])
       .optional()
-      .describe('cpu that each worker asks for, in cores.')
-      .meta({ 'x-kubernetes-int-or-string': true }),
-    memory: z.string().max(16).regex(QUANTITY).optional().describe('memory that each worker asks for, such as 64Gi.'),
+      .describe('cpu that each worker asks for, in cores, such as 8 or 500m. Default: what the template says.')
+      .meta({
+        'x-kubernetes-int-or-string': true,
+        maxLength: 16,
+        'x-kubernetes-validations': [
+          {
+            rule: `type(self) == int ? self >= 0 : string(self).matches(r'${CPU}')`,
+            message: 'no number of cores: write it as 8, "0.5" or 500m',
+          },
+        ],
+      }),
+    memory: formed(MEMORY, 'memory that each worker asks for, in bytes, such as 64Gi. Default: what the template says.').optional(),
     readyDeadline: duration(
       'readyDeadline: when not all workers run by then, the gang is given up and another pool is tried. Default: 10m.',
     ).default('10m'),
@@ -113,18 +217,20 @@ const workers = z
       .record(z.string(), z.unknown())
       .optional()
       .meta({ 'x-kubernetes-preserve-unknown-fields': true })
-      .describe('template: a PodTemplateSpec under the worker pods; its container named "trainer" is the worker.'),
+      .describe('template: a PodTemplateSpec under the worker pods; its container named "trainer" is the worker. Default: none.'),
   })
   .describe('workers that train.')
   .meta({
     'x-kubernetes-validations': [
       {
-        rule: '!has(self.max) || self.min <= self.max',
-        message: 'min is larger than max: give a larger max, or leave max out for a fixed size',
+        rule: 'has(self.image) || has(self.template)',
+        message: 'names no image: give image, or a template whose container "trainer" has one',
       },
       {
-        rule: 'self.gpusPerWorker == oldSelf.gpusPerWorker',
-        message: 'spec.workers.gpusPerWorker cannot be changed: create a new object instead',
+        rule: '!has(self.max) || self.min <= self.max',
+        message: 'min is larger than max: give a larger max, or leave max out for a fixed size',
+        messageExpression:
+          "'min (%d) is larger than max (%d): give max at least %d, or leave max out for a fixed size'.format([self.min, self.max, self.min])",
       },
     ],
   });
@@ -133,10 +239,7 @@ const placement = z
   .strictObject({
     pools: z
       .strictObject({
-        matchLabels: z
-          .record(z.string().max(317), z.string().max(63))
-          .describe('matchLabels that a GpuPool must carry.')
-          .meta({ maxProperties: 16 }),
+        matchLabels: labels('matchLabels', 'matchLabels that a GpuPool must carry, all of them.'),
       })
       .optional()
       .describe('pools that may be used. Default: all whose nodes have enough accelerators.'),
@@ -147,12 +250,13 @@ const placement = z
       .describe(
         'capacity to use; auto takes spot first, and on-demand when the deadline demands it or no spot pool matches. Default: auto.',
       ),
-    deadline: time(
-      'deadline by which training should be done. A deadline that has passed is shown in condition Placed, and nothing is refused for it.',
+    deadline: formed(
+      DEADLINE,
+      'deadline by which training should be done. It cannot be checked against the clock at admission: one that has passed or cannot be met is shown in condition Placed. Default: none.',
     ).optional(),
-    maxPricePerHour: dollars('maxPricePerHour of all workers together, in US dollars.').optional(),
+    maxPricePerHour: dollars('maxPricePerHour of all workers together, in US dollars. Default: no limit.').optional(),
     budget: dollars(
-      'budget for the whole training, in US dollars; when it is spent, the workers save and stop until it is raised.',
+      'budget for the whole training, in US dollars; when it is spent, the workers save and stop until it is raised. Default: no limit.',
     ).optional(),
   })
   .prefault({})
@@ -160,15 +264,12 @@ const placement = z
 
 const checkpoint = z
   .strictObject({
-    storage: uri(STORAGE_URI, 'storage directory for checkpoints and the final model: s3://, gs://, pvc:// or file://. Immutable.'),
-    interval: z
-      .string()
-      .max(32)
-      .regex(/^(auto|([0-9]{1,6}(ms|s|m|h|d))+|[1-9][0-9]{0,8}steps)$/)
-      .default('auto')
-      .describe(
-        'interval between saves: a duration (10m), a number of steps (500steps), or auto, from the nodes’ expected life and the cost of a save. Default: auto.',
-      ),
+    storage: formed(STORAGE_URI, 'storage directory for checkpoints and the final model: s3://, gs://, pvc:// or file://. Immutable.'),
+    interval: formed(
+      INTERVAL,
+      'interval between saves: a duration (10m), a number of steps (500steps), or auto, from the nodes’ expected life and the cost of a save. Default: auto.',
+      [{ rule: "!self.matches('^[0dhms]+$')", message: 'must be longer than zero, such as 10m' }],
+    ).default('auto'),
     keep: z.int().min(1).max(1_000).default(3).describe('keep so many of the newest checkpoints. Default: 3.'),
     finalSaveOnDelete: z
       .boolean()
@@ -178,7 +279,11 @@ const checkpoint = z
   .describe('checkpoint: where and how often to save.')
   .meta({
     'x-kubernetes-validations': [
-      { rule: 'self.storage == oldSelf.storage', message: 'spec.checkpoint.storage cannot be changed: create a new object instead' },
+      {
+        rule: 'self.storage == oldSelf.storage',
+        message: 'spec.checkpoint.storage is fixed once the object exists: create a new object under another name instead',
+        fieldPath: '.storage',
+      },
     ],
   });
 
@@ -199,9 +304,9 @@ const retryRule = z
     limit: z
       .union([z.int().min(0).max(1_000_000), z.literal('unlimited')])
       .optional()
-      .meta({ 'x-kubernetes-int-or-string': true })
-      .describe('limit of retries: a number, or unlimited. Default: unlimited.'),
-    for: duration('for so long a cause may go on before the training fails, such as 24h without capacity.').optional(),
+      .meta({ 'x-kubernetes-int-or-string': true, maxLength: 16 })
+      .describe('limit of retries within the window, or unlimited. Default: unlimited.'),
+    for: duration('for so long a cause may go on before the training fails, such as 24h without capacity. Default: for ever.').optional(),
     window: duration('window in which retries are counted. Default: the whole run.').optional(),
   })
   .meta({
@@ -211,13 +316,16 @@ const retryRule = z
         message: 'exitCodes is for cause error only: put the other causes into a rule of their own',
       },
       {
-        rule: "!has(self.limit) || type(self.limit) == int || self.limit == 'unlimited'",
-        message: 'limit is a number or unlimited',
+        rule: "!has(self.limit) || (type(self.limit) == int ? (self.limit >= 0 && self.limit <= 1000000) : string(self.limit) == 'unlimited')",
+        message: 'limit must be a number from 0 to 1000000, or unlimited',
       },
-      { rule: '!has(self.limit) || type(self.limit) != int || self.limit >= 0', message: 'limit cannot be negative' },
+      {
+        rule: "!has(self.window) || (has(self.limit) && string(self.limit) != 'unlimited')",
+        message: 'window says within which time limit counts: give a limit too, or leave window out',
+      },
     ],
   })
-  .describe('One rule of how often a cause may strike.');
+  .describe('retry rule: how often causes may strike.');
 
 const spec = z
   .strictObject({
@@ -230,7 +338,7 @@ const spec = z
     credentials: z
       .array(
         z.strictObject({
-          name: z.string().min(1).max(253).regex(new RegExp(DNS_SUBDOMAIN)).describe('name of a Secret in the same namespace.'),
+          name: formed(DNS_NAME, 'name of a Secret in the same namespace.'),
         }),
       )
       .max(16)
@@ -246,29 +354,21 @@ const spec = z
         'retry rules by cause, the first that fits counts. Default: interruptions and capacity unlimited, 3 errors an hour, 5 bad nodes.',
       ),
     suspend: z.boolean().default(false).describe('suspend: save, free all nodes, and wait until it is false again. Default: false.'),
-    ttlAfterFinished: duration('ttlAfterFinished after which a finished training is deleted. Default: never.').optional(),
-    priorityClassName: z
-      .string()
-      .min(1)
-      .max(253)
-      .regex(new RegExp(DNS_SUBDOMAIN))
-      .optional()
-      .describe('priorityClassName of the worker pods.'),
-    managedBy: z
-      .string()
-      .min(1)
-      .max(63)
-      .optional()
-      .describe(
-        'managedBy names the controller in charge. Default: vicuna.run/operator; any other value makes this operator leave the object alone. Immutable.',
-      ),
+    ttlAfterFinished: duration('ttlAfterFinished after which a finished training is deleted; 0s deletes it at once. Default: never.', {
+      zero: true,
+    }).optional(),
+    priorityClassName: formed(DNS_NAME, 'priorityClassName of the worker pods. Default: the cluster’s default class.').optional(),
+    managedBy: formed(
+      MANAGER_FORM,
+      'managedBy names the controller in charge. Default: vicuna.run/operator; any other value makes this operator leave the object alone. Immutable.',
+    ).optional(),
   })
-  .describe('What to train, and how to run it.')
+  .describe('spec: what to train, and how to run it.')
   .meta({
     'x-kubernetes-validations': [
       {
         rule: 'has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)',
-        message: 'spec.managedBy cannot be changed: create a new object instead',
+        message: 'spec.managedBy is fixed once the object exists: create a new object under another name instead',
       },
     ],
   });
@@ -318,7 +418,7 @@ const interruption = z
   .object({
     pool: z.string().max(253).describe('pool that took the node back.'),
     node: z.string().max(253).optional().describe('node that went.'),
-    pods: z.array(z.string().max(63)).max(64).meta({ 'x-kubernetes-list-type': 'atomic' }).describe('pods that went with it.'),
+    pods: z.array(z.string().max(63)).max(1_024).meta({ 'x-kubernetes-list-type': 'atomic' }).describe('pods that went with it.'),
     cause: z.string().max(63).describe('cause, such as spotPreemption or nodeLost.'),
     notice: z.boolean().describe('notice: whether it was announced.'),
     noticedAt: time('noticedAt is when the operator learnt of it.'),
@@ -330,7 +430,7 @@ const interruption = z
     resumedStep: z.int().min(0).optional().describe('resumedStep it resumed at.'),
     lostSteps: z.int().min(0).optional().describe('lostSteps that had to be done again.'),
   })
-  .describe('One interruption and its legs.');
+  .describe('interruption and its legs.');
 
 const status = z
   .object({
@@ -352,10 +452,10 @@ const status = z
         display: z.string().max(32).describe('display of step and total, for printing.'),
         epoch: z.number().min(0).describe('epoch reached, with fraction.'),
         loss: z.number().optional().describe('loss of the last step.'),
-        lossDisplay: z.string().max(16).optional().describe('lossDisplay: the loss, for printing.'),
+        lossDisplay: z.string().max(32).optional().describe('lossDisplay: the loss, for printing.'),
         tokensPerSecond: z.number().min(0).optional().describe('tokensPerSecond of all workers.'),
         stepSeconds: z.number().min(0).optional().describe('stepSeconds that a step takes, in seconds.'),
-        eta: z.string().max(16).optional().describe('eta: time left, for printing.'),
+        eta: z.string().max(32).optional().describe('eta: time left, for printing.'),
         updatedAt: time('updatedAt is when the operator copied this.'),
       })
       .optional()
@@ -404,9 +504,9 @@ const status = z
           .optional()
           .describe('goodput: share of the time since the first start that went into steps that count.'),
         gpuHours: z.number().min(0).optional().describe('gpuHours paid for.'),
-        cost: z.string().max(24).optional().describe('cost so far in US dollars.'),
-        onDemandCost: z.string().max(24).optional().describe('onDemandCost: what the same GPU hours would have cost on demand.'),
-        savedPercent: z.string().max(8).optional().describe('savedPercent against on-demand, for printing.'),
+        cost: z.string().max(32).optional().describe('cost so far in US dollars.'),
+        onDemandCost: z.string().max(32).optional().describe('onDemandCost: what the same GPU hours would have cost on demand.'),
+        savedPercent: z.string().max(32).optional().describe('savedPercent against on-demand, for printing.'),
         usefulSeconds: z.number().min(0).optional().describe('usefulSeconds spent in steps that count.'),
       })
       .optional()
@@ -415,17 +515,25 @@ const status = z
     startedAt: time('startedAt is when the first world was published.').optional(),
     finishedAt: time('finishedAt is when it completed or failed.').optional(),
   })
-  .describe('What the operator knows of the training.');
+  .describe('status: what the operator knows of the training.');
 
 export const vicunaTrainingSchema = z.object({ spec, status: status.optional() });
+export const vicunaTrainingStatusSchema = status;
 
 /** Rules over the whole object: only here can CEL see the name. */
-export const trainingRules = [
+export const trainingRules: readonly Rule[] = [
   {
     rule: `self.metadata.name.size() <= ${MAX_NAME_LENGTH}`,
     message: `metadata.name is part of pod names: use at most ${MAX_NAME_LENGTH} characters`,
   },
-] as const;
+  {
+    // Before the phase is Suspended, pods with the old number may still live, and a world must not mix the two.
+    rule: "self.spec.workers.gpusPerWorker == oldSelf.spec.workers.gpusPerWorker || (has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase == 'Suspended')",
+    message:
+      'spec.workers.gpusPerWorker can be changed only while the training is suspended: set spec.suspend to true, wait for condition Suspended, then change it',
+    fieldPath: '.spec.workers.gpusPerWorker',
+  },
+];
 
 export type VicunaTrainingSpec = Omit<z.output<typeof spec>, 'workers'> & { workers: z.output<typeof workers> & { max: number } };
 export type VicunaTrainingStatus = z.output<typeof status>;
@@ -446,14 +554,19 @@ export const TRAINING: ResourceType<VicunaTraining> = {
   namespaced: true,
 };
 
-/** Fills in defaults, for objects older than a default; `max` defaults to `min`, which a CRD cannot say. Throws on an impossible spec. */
+const specSchema = structuralSchema(spec);
+
+/**
+ * Fills in defaults, for objects older than a default; `max` defaults to `min`, which a CRD cannot say. It refuses nothing: what an
+ * older or newer API server has let in must still be looked at.
+ */
 export function withDefaults(training: VicunaTraining): VicunaTraining {
-  const parsed = spec.parse(training.spec);
-  const { min, max } = parsed.workers;
+  const full = applyDefaults(specSchema, training.spec) as z.output<typeof spec>;
+  const { min, max } = full.workers;
   return {
     ...training,
     apiVersion: API_VERSION,
     kind: 'VicunaTraining',
-    spec: { ...parsed, workers: { ...parsed.workers, max: Math.max(min, max ?? min) } },
+    spec: { ...full, workers: { ...full.workers, max: Math.max(min, max ?? min) } },
   };
 }

@@ -84,9 +84,9 @@ export class LeaderElector {
   }
 
   async #campaign(signal: AbortSignal): Promise<boolean> {
-    const { clock, retrySeconds, renewSeconds, random } = this.#o;
+    const { clock, retrySeconds, random } = this.#o;
     while (!signal.aborted) {
-      if (await this.#attempt((renewSeconds * 1000) / 2, signal)) return true;
+      if (await this.#attempt(this.#attemptMs, signal)) return true;
       // Jittered, so that copies that started together do not collide for ever.
       await clock.sleep(retrySeconds * 1000 * (1 + random() * 0.2), signal);
     }
@@ -99,9 +99,14 @@ export class LeaderElector {
     while (!signal.aborted && this.#renewableFor() > 0) {
       await clock.sleep(Math.min(retrySeconds * 1000, this.#renewableFor()), signal);
       if (signal.aborted || this.#renewableFor() <= 0) return;
-      const renewed = await this.#attempt(this.#renewableFor(), signal);
+      const renewed = await this.#attempt(Math.min(this.#attemptMs, this.#renewableFor()), signal);
       if (!renewed && this.#observed?.spec?.holderIdentity !== identity) return;
     }
+  }
+
+  /** One request that hangs must not use up all the time there is to renew. */
+  get #attemptMs(): number {
+    return (this.#o.renewSeconds * 1000) / 2;
   }
 
   /** Milliseconds left until a leader that has not renewed must stop. */

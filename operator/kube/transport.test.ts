@@ -104,6 +104,20 @@ describe('credentials', () => {
     expect(reloads).toBe(1);
   });
 
+  it('in a file that was replaced early are read anew when the old are refused, on the same connection', async () => {
+    const tokenFile = join(directory, 'token');
+    writeFileSync(tokenFile, 'one');
+    const credentials = { server: url, rejectUnauthorized: true, tokenFile };
+    const t = transport(credentials, async () => ({ ...credentials }));
+    await statusOf(t);
+    writeFileSync(tokenFile, 'two');
+    accepted = 'Bearer two';
+    expect(await statusOf(t)).toBe(200);
+    expect(authorizations()).toEqual(['Bearer one', 'Bearer one', 'Bearer two']);
+    await statusOf(t);
+    expect(new Set(requests.map((request) => request.socket.remotePort)).size).toBe(1);
+  });
+
   it('that cannot be fetched leave the refusal to the caller', async () => {
     accepted = 'Bearer new';
     expect(await statusOf(transport())).toBe(401);

@@ -101,6 +101,20 @@ describe('the work queue', () => {
     await run.stop();
   });
 
+  it('counts the time a key has waited already when its priority rises', async () => {
+    let now = 0;
+    const queue = new WorkQueue({ clock: () => now });
+    const seen: string[] = [];
+    queue.add('patient');
+    now = 5_000;
+    queue.add('high', { priority: 4 });
+    queue.add('patient', { priority: 1 });
+    const run = started(queue, 1, (key) => void seen.push(key));
+    await settle();
+    expect(seen).toEqual(['patient', 'high']);
+    await run.stop();
+  });
+
   it('raises the priority of a key that was added again while it is worked on', async () => {
     const queue = new WorkQueue();
     const seen: string[] = [];
@@ -155,6 +169,7 @@ describe('the work queue', () => {
     queue.addAfter('a', 1_000);
     queue.addAfter('a', 50);
     queue.addAfter('a', 500);
+    expect(vi.getTimerCount()).toBe(1);
     await vi.advanceTimersByTimeAsync(49);
     expect(queue.depth).toBe(0);
     await vi.advanceTimersByTimeAsync(1);

@@ -200,6 +200,41 @@ describe('a node that goes without notice', () => {
   });
 });
 
+describe('a move back to spot', () => {
+  const onDemand = pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 3 }, freeSlots: 2 });
+
+  function onDemandRun(): World {
+    const w = new World({}, [onDemand, pool('aws-a', { freeSlots: 0 })]).running(20, 20);
+    w.now += 11_000;
+    for (const p of w.pods.keys()) w.report(p, { step: 21, resumedStep: 0, stepSeconds: 60 });
+    w.step();
+    return w;
+  }
+
+  it('is made when what is left to save is well above what it costs, before the old world is stopped', () => {
+    const w = onDemandRun();
+    w.pools = [onDemand, pool('aws-a', { freeSlots: 2 })];
+    w.now += 1_000;
+    const plan = w.step();
+    expect(w.status.next).toMatchObject({ reason: 'move', pool: 'aws-a', capacity: 'spot' });
+    expect(plan.world?.directive).toBe('run');
+    expect(w.pods.size).toBe(4);
+  });
+
+  it('is not made for the last few steps, nor before the world has resumed', () => {
+    const late = onDemandRun();
+    late.now += 11_000;
+    late.report('demo-g1-0', { step: 99, resumedStep: 0, stepSeconds: 1 });
+    late.step();
+    late.pools = [onDemand, pool('aws-a', { freeSlots: 2 })];
+    expect(late.step().status.next).toBeUndefined();
+    const early = onDemandRun();
+    for (const p of early.pods.keys()) early.report(p, { state: 'starting', step: 0 });
+    early.pools = [onDemand, pool('aws-a', { freeSlots: 2 })];
+    expect(early.step().status.next).toBeUndefined();
+  });
+});
+
 describe("a program's own failure", () => {
   it('is charged once everyone has had time to speak, and restarts in place after a back-off', () => {
     const w = new World().running(25, 20);

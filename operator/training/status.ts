@@ -55,7 +55,7 @@ function copyProgress(d: Draft): void {
     totalSteps,
     display: `${step}/${totalSteps}`,
     epoch: round(epoch, 3),
-    ...(loss === null ? {} : { loss: round(loss, 4), lossDisplay: loss.toFixed(3) }),
+    ...(loss === null ? {} : { loss: round(loss, 6), lossDisplay: loss.toFixed(3) }),
     ...(tokensPerSecond === null ? {} : { tokensPerSecond: Math.round(tokensPerSecond) }),
     ...(stepSeconds === undefined ? {} : { stepSeconds: round(stepSeconds, 4), eta: humanDuration(remaining * stepSeconds) }),
   };

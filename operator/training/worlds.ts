@@ -1,6 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
-import { openRecords } from './interruptions.ts';
+import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
 import { checkpointIntervalFor, choosePool, isWorthMoving } from './placement.ts';
 import { workerPodName } from './pods.ts';
@@ -72,6 +72,8 @@ function whyNewWorld(d: Draft): StatusNextReason | null {
   if (d.silent.size > 0) return 'interruption';
   if (d.restart !== null) return 'error';
   if (world.members.some((m) => hasStopped(d.state, m, world.generation))) return 'restart';
+  // Changes that nobody forces wait until the world trains: whatever brought it here must be over first.
+  if (resumedStep(d) === null || openRecords(d).length > 0) return null;
   if (isWorthMoving(d, world)) return 'move';
   if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0)
     return 'grow';

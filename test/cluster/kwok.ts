@@ -15,7 +15,7 @@ export interface KwokNodes {
 
 /** Nodes without machines: kwok answers for their kubelets, pods on them run at once. For tests of scale. */
 export async function startKwokNodes(
-  controlPlane: ControlPlane,
+  controlPlane: Pick<ControlPlane, 'kubeconfig' | 'directory'>,
   client: KubeClient,
   { count, gpus, labels }: { count: number; gpus: number; labels: Record<string, string> },
 ): Promise<KwokNodes> {

@@ -3,7 +3,7 @@ import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from './control-plane.ts';
 import { ROOT } from './paths.ts';
-import { until } from './run.ts';
+import { Fatal, until } from './run.ts';
 
 export interface OperatorOptions {
   readonly kubeconfig: string;
@@ -40,7 +40,7 @@ export class OperatorProcess {
     });
     const operator = new OperatorProcess(child, url);
     await until(`the operator serving (log: ${logFile})`, 30_000, async () => {
-      if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`);
+      if (child.exitCode !== null) throw new Fatal(`the operator ended with code ${child.exitCode}: see ${logFile}`);
       return (await fetch(`${url}/readyz`)).ok;
     });
     return operator;

@@ -97,12 +97,16 @@ class Session:
             self._state["message"] = message
         self._send()
 
-    def votes(self, step: int) -> tuple[bool, bool]:
-        """This rank's own wish (save, stop) after `step`; act on it only once all ranks have agreed, then call `agree`."""
+    def votes(self, step: int, busy: bool = False) -> tuple[bool, bool]:
+        """This rank's own wish (save, stop) after `step`; act on it only once all ranks have agreed, then call `agree`.
+
+        While `busy` with a save, only a stop asks for another one: the rest is asked for again when that one has ended.
+        """
         directive = self.directive()
         stop = directive.order == "stop"
         told = directive.order == "checkpoint" and directive.revision != self._handled
-        return stop or told or (self.rank == 0 and self._is_due(step, directive.interval)), stop
+        due = self.rank == 0 and self._is_due(step, directive.interval)
+        return stop or ((told or due) and not busy), stop
 
     def agree(self, step: int, save: bool, stop: bool) -> None:
         """Notes what the ranks agreed on after `step`."""

@@ -228,7 +228,10 @@ def _s3(env: Mapping[str, str]) -> Any:
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     # Servers other than AWS's rarely know bucket host names or checksum trailers.
     foreign = {"s3": {"addressing_style": "path"}, "request_checksum_calculation": "when_required"} if endpoint else {}
-    return S3FileSystem(
+    files = S3FileSystem(
+        key=env.get("AWS_ACCESS_KEY_ID"),
+        secret=env.get("AWS_SECRET_ACCESS_KEY"),
+        token=env.get("AWS_SESSION_TOKEN"),
         endpoint_url=endpoint,
         use_listings_cache=False,
         skip_instance_cache=True,
@@ -236,10 +239,12 @@ def _s3(env: Mapping[str, str]) -> Any:
         config_kwargs={
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
-            "retries": {"mode": "standard", "max_attempts": ATTEMPTS},
+            "retries": {"mode": "standard", "max_attempts": 1},
             **foreign,
         },
     )
+    files.retries = ATTEMPTS  # its own, around the client's
+    return files
 
 
 @contextlib.contextmanager

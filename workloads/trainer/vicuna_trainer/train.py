@@ -50,7 +50,9 @@ from .storage import Storage, open_storage
 # FastChat trained with the Hugging Face Trainer, which clips to this norm unless told otherwise.
 MAX_GRADIENT_NORM = 1.0
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-FINAL_SAVE_ATTEMPTS = 5
+# A stop has a deadline, the end of training has none.
+STOP_SAVE_ATTEMPTS = 3
+FINAL_SAVE_ATTEMPTS = 6
 # Words in the messages of exceptions that collectives raise when a peer's process is gone.
 _PEER_SIGNS = ("gloo", "nccl", "connection closed by peer", "connection reset", "broken pipe", "store", "socket")
 
@@ -76,15 +78,15 @@ class Trainer:
     def run(self) -> str:
         """Trains to the end, or until told to stop: "succeeded" or "stopped"."""
         self.session.report(self.step, None, total_steps=self.total_steps, epoch=self._epoch())
-        if self._agree(0.0)[2]:
+        if self._agree(0.0, may_save=False)[2]:
             return self._stop()
         while self.step < self.total_steps:
             save, stop = self._one_step()
             if stop:
                 return self._stop()
             if save and self.step < self.total_steps:
-                self._save()
-        self._final_save()
+                self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
+        self._save_for_certain(FINAL_SAVE_ATTEMPTS)
         if not is_exported(self.storage, self.step):
             dtype = torch.bfloat16 if self.config.recipe.precision == "bf16" else torch.float32
             export_model(self.storage, self.model, self.tokenizer, dtype, self.step)
@@ -143,9 +145,9 @@ class Trainer:
             total += loss.detach()
         return float(total)
 
-    def _agree(self, loss_sum: float) -> tuple[float, bool, bool]:
+    def _agree(self, loss_sum: float, may_save: bool = True) -> tuple[float, bool, bool]:
         """The step's one all-reduce: (loss summed over the ranks, whether to save, whether to stop)."""
-        save, stop = self.session.votes(self.step + 1)
+        save, stop = self.session.votes(self.step + 1, busy=not may_save or self.checkpointer.in_flight is not None)
         mine = [loss_sum, save, stop, self.checkpointer.finished()]
         numbers = torch.tensor(mine, dtype=torch.float64)
         dist.all_reduce(numbers)
@@ -154,12 +156,6 @@ class Trainer:
             self._note(self.checkpointer.settle())
         self.session.agree(self.step + 1, saves > 0, stops > 0)
         return loss, saves > 0, stops > 0
-
-    def _save(self) -> None:
-        """Begins a save behind training. While one is under way, waits for it only where somebody must have this one."""
-        if self.checkpointer.in_flight is not None:
-            self._note(self.checkpointer.settle())
-        self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
 
     def _save_now(self) -> Outcome:
         """The outcome of saving this very step, waiting for it."""
@@ -174,27 +170,23 @@ class Trainer:
         return outcome
 
     def _stop(self) -> str:
-        if self.step > 0 and self._saved_step != self.step:
-            outcome = self._save_now()
-            if outcome.checkpoint is None:
-                raise TrainingError(
-                    STORAGE_FAILED,
-                    f"The last save before the stop failed at step {self.step} ({outcome.error}). Training resumes from the "
-                    f"checkpoint before it. Look after {self.storage.uri}.",
-                )
+        if self.step > 0:
+            self._save_for_certain(STOP_SAVE_ATTEMPTS)
         return "stopped"
 
-    def _final_save(self) -> None:
-        """The last step's checkpoint: nothing would come after a failed one, so it is tried repeatedly."""
-        for attempt in range(FINAL_SAVE_ATTEMPTS):
+    def _save_for_certain(self, attempts: int) -> None:
+        """Saves this very step, unless that is done; tries again because nothing comes after it. Raises TrainingError (74)."""
+        for attempt in range(attempts):
             if self._saved_step == self.step:
                 return
             if attempt > 0:
-                time.sleep(2**attempt)
+                time.sleep(2 ** (attempt - 1))
             outcome = self._save_now()
         if outcome.checkpoint is None:
             raise TrainingError(
-                STORAGE_FAILED, f"The finished training cannot be saved to {self.storage.uri}: {outcome.error}. Repair it."
+                STORAGE_FAILED,
+                f"Step {self.step} could not be saved to {self.storage.uri} before the end ({outcome.error}). Training resumes "
+                "from the checkpoint before it. Repair the storage.",
             )
 
     _saved_step: int = -1

@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type ConditionDoc, TRAINING_CONDITIONS } from './conditions.ts';
+
+const DIRECTORY = join(import.meta.dirname, '..', 'training');
+const sources = readdirSync(DIRECTORY)
+  .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+  .map((name) => readFileSync(join(DIRECTORY, name), 'utf8'))
+  .join('\n');
+
+const conditions: Readonly<Record<string, ConditionDoc>> = TRAINING_CONDITIONS;
+
+describe('the table of conditions', () => {
+  const set = [...sources.matchAll(/\.condition\(\s*'(\w+)',\s*'(?:True|False|Unknown)',\s*'(\w+)'/g)].map(
+    ([, type = '', reason = '']) => ({
+      type,
+      reason,
+    }),
+  );
+
+  it('has every condition and reason that the controller sets', () => {
+    expect(set.length).toBeGreaterThan(10);
+    expect(set.filter(({ type, reason }) => conditions[type]?.reasons[reason] === undefined)).toEqual([]);
+  });
+
+  it('has no condition that the controller never sets', () => {
+    expect(Object.keys(conditions).filter((type) => !set.some((c) => c.type === type))).toEqual([]);
+  });
+
+  it('has no reason that nothing gives', () => {
+    const spot = readFileSync(join(import.meta.dirname, '..', 'spot', 'placement.ts'), 'utf8');
+    const reasons = Object.values(conditions).flatMap((c) => Object.keys(c.reasons));
+    expect(reasons.filter((reason) => !sources.includes(`'${reason}'`) && !spot.includes(`'${reason}'`))).toEqual([]);
+  });
+});

@@ -1,0 +1,55 @@
+/** A condition type: what it says, and the reasons it may give. Tests hold the controllers to it; docs/reference is made from it. */
+export interface ConditionDoc {
+  readonly meaning: string;
+  readonly reasons: Readonly<Record<string, string>>;
+}
+
+/** Conditions of a VicunaTraining. */
+export const TRAINING_CONDITIONS = {
+  Placed: {
+    meaning: 'a pool has been chosen that can hold the workers',
+    reasons: {
+      Placed: 'the message names the pool, what it costs and how long it is expected to last',
+      NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
+      NoCapacity: 'pools match, but none has room now: it is tried again by itself',
+      TooExpensive: 'pools have room, but not below spec.placement.maxPricePerHour',
+      BudgetSpent: 'spec.placement.budget is spent: raise it to go on from the last checkpoint',
+      MissingSecret: 'a Secret of spec.credentials does not exist: create it, and the training starts by itself',
+      MissingDataset: 'the VicunaDataset of spec.dataset does not exist: create it, and the training starts by itself',
+    },
+  },
+  Running: {
+    meaning: 'workers train',
+    reasons: {
+      Training: 'the published world trains; the message says which',
+      Interrupted: 'nodes are about to go; training goes on while their replacement starts',
+      Starting: 'workers have been created and are not all there yet',
+      Waiting: 'there is no place to run: see condition Placed',
+      Suspending: 'a last checkpoint is being saved before the nodes are freed',
+      Suspended: 'spec.suspend is true and no worker is left',
+      Finished: 'the training is complete',
+      Failed: 'the training has failed: see condition Failed',
+    },
+  },
+  CheckpointFresh: {
+    meaning: 'a committed checkpoint exists from which training would resume',
+    reasons: { Saved: 'the message names its step and where it lies' },
+  },
+  Suspended: {
+    meaning: 'the training holds no nodes because spec.suspend asks for it',
+    reasons: {
+      Suspended: 'the last checkpoint is saved and all workers are gone',
+      Resumed: 'spec.suspend is false again',
+    },
+  },
+  Complete: {
+    meaning: 'all steps are done and the model is exported; this is final',
+    reasons: { Finished: 'rank 0 has reported success' },
+  },
+  Failed: {
+    meaning: 'the training was given up; this is final',
+    reasons: { RetriesExhausted: 'a cause struck more often than spec.retry allows; the message has the last words of the program' },
+  },
+} as const satisfies Readonly<Record<string, ConditionDoc>>;
+
+export type TrainingCondition = keyof typeof TRAINING_CONDITIONS;

@@ -1,0 +1,112 @@
+// `npm run bench -- launch|recovery|protocol [--json FILE]`: the operator's speed, as figures and as ratios in one run.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { OperatorProcess } from '../cluster/operator-process.ts';
+import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
+import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
+
+const USAGE = `usage: npm run bench -- NAME [--json FILE]
+
+  launch     1,000 trainings of 2 pods from first create to all running, against plain Jobs on the same control plane
+  recovery   300 trainings of 2 pods, 20 of 300 nodes vanish: from then until the gangs on them run again
+  protocol   the worker protocol: reports per second, and from a world's publication to its members
+`;
+
+/** What a figure must not exceed; calibrated on two cores shared with other work, see docs/benchmarks.md. */
+const LIMITS: Readonly<Record<string, number>> = { launchRatio: 1.2, requestsPerTraining: 6 };
+
+async function withScale<T>(
+  settings: ScaleSettings,
+  work: (bench: ScaleBench, operator: OperatorProcess) => Promise<T>,
+  before?: (bench: ScaleBench) => Promise<void>,
+): Promise<T> {
+  console.log(`${settings.trainings} trainings of ${settings.workers} pods, ${settings.nodes} kwok nodes of ${settings.gpusPerNode} GPUs`);
+  const bench = await ScaleBench.start(settings);
+  try {
+    await before?.(bench);
+    const env = { VICUNA_LOG_LEVEL: 'warn' };
+    const operator = await OperatorProcess.start({
+      kubeconfig: bench.controlPlane.kubeconfig,
+      logFile: join(bench.directory, 'operator.log'),
+      env,
+    });
+    try {
+      return await work(bench, operator);
+    } finally {
+      await operator.stop();
+    }
+  } finally {
+    await bench.stop();
+  }
+}
+
+async function launch(): Promise<Record<string, number>> {
+  let plainJobs = 0;
+  return withScale(
+    SCALE_SETTINGS,
+    async (bench, operator) => {
+      const { seconds, cpuSeconds, peakMemoryMiB, requestsPerTraining } = await bench.launch(operator);
+      return {
+        plainJobsSeconds: plainJobs,
+        launchSeconds: seconds,
+        launchRatio: seconds / plainJobs,
+        operatorCpuSeconds: cpuSeconds,
+        operatorPeakMemoryMiB: peakMemoryMiB,
+        requestsPerTraining,
+      };
+    },
+    async (bench) => {
+      plainJobs = await bench.plainJobs();
+    },
+  );
+}
+
+async function recovery(): Promise<Record<string, number>> {
+  return withScale({ ...SCALE_SETTINGS, trainings: 300 }, async (bench, operator) => {
+    await bench.launch(operator);
+    const { affected, p50, p99 } = await bench.recovery();
+    return { affectedGangs: affected, recoveryP50Seconds: p50, recoveryP99Seconds: p99 };
+  });
+}
+
+const BENCHES: Readonly<Record<string, { settings: object; run: () => Promise<object> }>> = {
+  launch: { settings: SCALE_SETTINGS, run: launch },
+  recovery: { settings: { ...SCALE_SETTINGS, trainings: 300 }, run: recovery },
+  protocol: { settings: PROTOCOL_SETTINGS, run: () => benchProtocol(PROTOCOL_SETTINGS) },
+};
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  });
+  const [name = ''] = positionals;
+  const bench = BENCHES[name];
+  if (!bench) {
+    console.log(USAGE);
+    return values.help ? 0 : 2;
+  }
+  const figures = (await bench.run()) as Record<string, unknown>;
+  for (const [figure, value] of Object.entries(figures))
+    console.log(`  ${figure.padEnd(26)} ${typeof value === 'number' ? Number(value.toFixed(3)) : JSON.stringify(value)}`);
+  const machine = { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version };
+  if (values.json) {
+    mkdirSync(dirname(values.json), { recursive: true });
+    writeFileSync(
+      values.json,
+      `${JSON.stringify({ bench: name, figures, settings: bench.settings, machine, at: new Date().toISOString() }, null, 2)}\n`,
+    );
+  }
+  const exceeded = Object.entries(LIMITS).filter(([figure, limit]) => typeof figures[figure] === 'number' && figures[figure] > limit);
+  for (const [figure, limit] of exceeded) console.log(`  ${figure} is above its limit of ${limit}`);
+  return exceeded.length === 0 ? 0 : 1;
+}
+
+process.exit(
+  await main().catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  }),
+);
