@@ -136,6 +136,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri",
   # Lowering a container's OOM score needs CAP_SYS_RESOURCE, which a container or micro-VM may lack.
   restrict_oom_score_adj = true
   disable_apparmor = true
+  # Below the node's directory, where its removal finds them: a pinned network namespace keeps its interfaces for ever.
+  netns_mounts_under_state_dir = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
