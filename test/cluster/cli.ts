@@ -1,6 +1,6 @@
 // `npm run cluster -- up|down|status|interrupt NODE|kill NODE|restore NODE`: the embedded cluster by hand.
 import { parseArgs } from 'node:util';
-import { Cluster, clusterNames, type NodeSpec, removeCluster } from './cluster.ts';
+import { Cluster, clusterNames, removeCluster } from './cluster.ts';
 import { DEMO_NODES } from './demo-nodes.ts';
 import { missingPrerequisites } from './preflight.ts';
 import { StepDisplay } from './progress.ts';
@@ -34,6 +34,7 @@ async function up(): Promise<void> {
     },
   });
   display.end(`${cluster.nodes.length} nodes ready`);
+  cluster.keep();
   cluster.client.close();
   console.log(
     `\nexport KUBECONFIG=${cluster.kubeconfig}\n\nS3: ${cluster.s3.url} (${cluster.s3.accessKey} / ${cluster.s3.secretKey}). End it with: npm run cluster -- down`,
@@ -43,6 +44,16 @@ async function up(): Promise<void> {
 async function attached(): Promise<Cluster> {
   if (!clusterNames().includes(NAME)) throw new Error('there is no cluster: start one with `npm run cluster -- up`');
   return Cluster.attach(NAME);
+}
+
+/** Removes every cluster that no living process owns: this one, a demo's that was kept, and what crashes have left. */
+async function down(): Promise<void> {
+  for (const name of clusterNames()) {
+    await removeCluster(name).then(
+      () => console.log(`${name} is gone`),
+      (error: Error) => console.log(error.message),
+    );
+  }
 }
 
 async function status(): Promise<void> {
@@ -72,7 +83,7 @@ async function main(): Promise<number> {
       await up();
       return 0;
     case 'down':
-      await removeCluster(NAME);
+      await down();
       return 0;
     case 'status':
       await status();
@@ -92,13 +103,10 @@ async function main(): Promise<number> {
       await (await attached()).killNode(needsNode());
       console.log(`${node} is gone`);
       return 0;
-    case 'restore': {
-      const spec: NodeSpec | undefined = DEMO_NODES.find((n) => n.name === needsNode());
-      if (!spec) throw new Error(`${node} is no node of this cluster: ${DEMO_NODES.map((n) => n.name).join(', ')}`);
-      await (await attached()).addNode(spec);
+    case 'restore':
+      await (await attached()).restoreNode(needsNode());
       console.log(`${node} is ready`);
       return 0;
-    }
     default:
       console.error(`There is no command "${command}".\n\n${USAGE}`);
       return 2;

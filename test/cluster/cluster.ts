@@ -1,17 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { isConflict, isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import { ensurePackages } from './apt.ts';
-import { attachControlPlane, type ControlPlane, freePorts, lastWords, startControlPlane } from './control-plane.ts';
+import { attachControlPlane, type ControlPlane, lastWords, startControlPlane } from './control-plane.ts';
 import { ensureImages } from './images.ts';
+import { claimNetwork, NetworkInUse, nextIndex } from './network.ts';
 import { killNode, linkTools, type NodeState, removeNodeRemains, startNode } from './node.ts';
 import { type NodeSpec, noticeTaint } from './node-profiles.ts';
+import { isKept, livingOwner, Ownership } from './ownership.ts';
 import { RUN } from './paths.ts';
 import { pythonSitePackages } from './python.ts';
-import { endAll, Fatal, isAlive, until } from './run.ts';
+import { removeRemains, rescueLogs } from './remains.ts';
+import { Fatal, isAlive, until } from './run.ts';
 import { S3 } from './s3.ts';
-import { makeHostAddress, removeServiceRules, startServices } from './services.ts';
+import { startServices } from './services.ts';
 import { CONTROL_PLANE_TOOLS, NODE_TOOLS } from './tool-versions.ts';
 import { ensureTools } from './tools.ts';
 
@@ -27,20 +30,18 @@ export interface ClusterOptions {
   readonly progress?: Progress;
 }
 
-/** What a later process needs to drive or remove the cluster. */
+/** What a later process needs to drive the cluster. */
 interface ClusterState {
   readonly name: string;
-  readonly prefix: string;
   readonly address: string;
   readonly url: string;
   readonly s3Port: number;
   readonly images: string;
-  readonly pids: number[];
   readonly nodes: NodeState[];
-  nextIndex: number;
+  /** Nodes that were taken away and can be restored. */
+  readonly lost: NodeSpec[];
+  lastIndex: number;
 }
-
-const PREFIX = 'vcn';
 
 /** A real Kubernetes cluster on this machine: a control plane, and nodes with a kubelet and a containerd of their own. */
 export class Cluster {
@@ -49,18 +50,25 @@ export class Cluster {
   readonly client: KubeClient;
   readonly s3: S3;
   readonly #state: ClusterState;
-  readonly #images: string;
-  readonly #doomed = new Map<string, { timer: NodeJS.Timeout; done: Promise<void> }>();
+  readonly #ownership: Ownership | null;
+  readonly #doomed = new Map<string, NodeJS.Timeout>();
 
-  private constructor(directory: string, controlPlane: ControlPlane, client: KubeClient, s3: S3, state: ClusterState, images: string) {
+  private constructor(
+    directory: string,
+    { controlPlane, client, s3, state, ownership }: ClusterParts & { state: ClusterState; ownership: Ownership | null },
+  ) {
     this.directory = directory;
     this.controlPlane = controlPlane;
     this.client = client;
     this.s3 = s3;
     this.#state = state;
-    this.#images = images;
+    this.#ownership = ownership;
   }
 
+  /**
+   * Starts a cluster, which ends with this process, however that ends, unless `keep` is called. A cluster of the same name that nobody
+   * owns is removed first; a machine carries one cluster at a time.
+   */
   static async start(options: ClusterOptions): Promise<Cluster> {
     const { progress = () => {}, name = 'cluster' } = options;
     if (process.getuid?.() !== 0)
@@ -77,29 +85,37 @@ export class Cluster {
     progress('tools', 'Python packages');
     await pythonSitePackages();
     progress('cluster', 'control plane');
-    mkdirSync(directory, { recursive: true });
-    await linkTools(join(directory, 'nodes'));
-    const address = await makeHostAddress(PREFIX);
-    const [s3Port = 0] = await freePorts(1);
-    const controlPlane = await startControlPlane({ directory: join(directory, 'control-plane'), address, audit: options.audit === true });
-    const pids = Object.values(controlPlane.pids);
-    const state: ClusterState = { name, prefix: PREFIX, address, url: controlPlane.url, s3Port, images, pids, nodes: [], nextIndex: 1 };
-    save(directory, state);
-    for (const daemon of await startServices(controlPlane)) state.pids.push(daemon.pid);
-    const s3 = await S3.start({ directory: join(directory, 's3'), address, port: s3Port });
-    state.pids.push(s3.pid);
-    save(directory, state);
-    const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
-    const cluster = new Cluster(directory, controlPlane, client, s3, state, images);
-    progress('cluster', `${options.nodes.length} nodes`);
-    // Two at a time: more only makes them wait for each other on a small machine.
-    const queue = [...options.nodes];
-    await Promise.all(
-      [0, 1].map(async () => {
-        for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) await cluster.addNode(spec);
-      }),
-    );
-    return cluster;
+    const ownership = Ownership.take(directory);
+    const giveUp = async () => {
+      await removeRemains(directory);
+      ownership.release();
+    };
+    const address = await claim(directory).catch(async (error) => {
+      await giveUp();
+      throw error;
+    });
+    try {
+      const parts = await startParts(directory, address, options.audit === true);
+      const { url } = parts.controlPlane;
+      const state: ClusterState = { name, address, url, s3Port: parts.s3.port, images, nodes: [], lost: [], lastIndex: 0 };
+      save(directory, state);
+      const cluster = new Cluster(directory, { ...parts, state, ownership });
+      progress('cluster', `${options.nodes.length} nodes`);
+      // Two at a time: more only makes them wait for each other on a small machine.
+      const queue = [...options.nodes];
+      await Promise.all(
+        [0, 1].map(async () => {
+          for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) await cluster.addNode(spec);
+        }),
+      );
+      return cluster;
+    } catch (error) {
+      const logs = rescueLogs(directory, name);
+      await giveUp();
+      throw new Error(`the embedded cluster could not start: ${(error as Error).message}\nThe logs of its parts: ${logs}`, {
+        cause: error,
+      });
+    }
   }
 
   /** A cluster that an earlier command has started. */
@@ -108,14 +124,13 @@ export class Cluster {
     const state = JSON.parse(readFileSync(stateFile(directory), 'utf8')) as ClusterState;
     const controlPlane = attachControlPlane(join(directory, 'control-plane'), state.address, state.url);
     const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
-    return new Cluster(
-      directory,
-      controlPlane,
-      client,
-      S3.attach({ directory: join(directory, 's3'), address: state.address, port: state.s3Port }),
-      state,
-      state.images,
-    );
+    const s3 = S3.attach({ directory: join(directory, 's3'), address: state.address, port: state.s3Port });
+    return new Cluster(directory, { controlPlane, client, s3, state, ownership: null });
+  }
+
+  /** Lets the cluster outlive this process, until `removeCluster` or a start under the same name removes it. */
+  keep(): void {
+    this.#ownership?.keep();
   }
 
   get kubeconfig(): string {
@@ -133,16 +148,15 @@ export class Cluster {
 
   /** Adds a node and waits until pods can run on it. */
   async addNode(spec: NodeSpec): Promise<void> {
-    const index = this.#state.nextIndex++;
-    const node = await startNode(spec, {
-      controlPlane: this.controlPlane,
-      directory: join(this.directory, 'nodes'),
-      index,
-      prefix: PREFIX,
-      images: this.#images,
-      dnsAddress: this.address,
-    });
-    this.#state.nodes.push(node);
+    const state = this.#state;
+    if (state.nodes.some((n) => n.spec.name === spec.name)) throw new Error(`there is a node ${spec.name} already`);
+    const index = nextIndex(state.lastIndex, new Set(state.nodes.map((n) => n.index)));
+    state.lastIndex = index;
+    const { controlPlane, directory, address } = this;
+    const node = await startNode(spec, { controlPlane, directory, index, images: state.images, dnsAddress: address });
+    state.nodes.push(node);
+    const lost = state.lost.findIndex((s) => s.name === spec.name);
+    if (lost >= 0) state.lost.splice(lost, 1);
     save(this.directory, this.#state);
     await until(`node ${spec.name} ready (log: ${node.directory}/kubelet.log)`, 60_000, async () => {
       if (!node.pids.every(isAlive))
@@ -151,6 +165,16 @@ export class Cluster {
       return found.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
     });
     await this.#offerGpus(spec);
+  }
+
+  /** Brings a node that was taken away back: a new machine of the same kind and name, with nothing on it. */
+  async restoreNode(name: string): Promise<void> {
+    const spec = this.#state.lost.find((s) => s.name === name);
+    if (!spec) {
+      const lost = this.#state.lost.map((s) => s.name).join(', ') || 'none';
+      throw new Error(`${name} was not taken away; nodes that were: ${lost}`);
+    }
+    await this.addNode(spec);
   }
 
   /** There is no GPU here; the kubelet keeps what is put into its node's capacity. */
@@ -174,16 +198,12 @@ export class Cluster {
     const { taint, seconds: usual } = noticeTaint(node.spec, Date.now());
     const seconds = options.noticeSeconds ?? usual;
     await this.#taint(name, taint);
-    let finish: () => void = () => {};
-    const done = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const timer = setTimeout(() => {
-      this.#doomed.delete(name);
-      void this.killNode(name).then(finish, finish);
-    }, seconds * 1000);
-    this.#doomed.set(name, { timer, done });
-    return { seconds, gone: done };
+    const { promise: gone, resolve, reject } = Promise.withResolvers<void>();
+    // Whoever does not wait for the end shall not be brought down by its failure.
+    gone.catch(() => undefined);
+    const timer = setTimeout(() => void this.killNode(name).then(resolve, reject), seconds * 1000);
+    this.#doomed.set(name, timer);
+    return { seconds, gone };
   }
 
   async #taint(name: string, taint: object): Promise<void> {
@@ -203,12 +223,13 @@ export class Cluster {
   /** kill -9 of everything on the node; then the cloud's controller removes the Node object, unless told not to. */
   async killNode(name: string, { deleteNode = true }: { deleteNode?: boolean } = {}): Promise<void> {
     const node = this.#node(name);
-    clearTimeout(this.#doomed.get(name)?.timer);
+    clearTimeout(this.#doomed.get(name));
     this.#doomed.delete(name);
     await killNode(node);
     if (deleteNode) await this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 }).catch(ignoreNotFound);
-    this.#state.nodes.splice(this.#state.nodes.indexOf(node), 1);
     await removeNodeRemains(node);
+    this.#state.nodes.splice(this.#state.nodes.indexOf(node), 1);
+    this.#state.lost.push(node.spec);
     save(this.directory, this.#state);
   }
 
@@ -220,10 +241,42 @@ export class Cluster {
 
   /** Ends and removes everything. */
   async stop(): Promise<void> {
-    for (const { timer } of this.#doomed.values()) clearTimeout(timer);
+    for (const timer of this.#doomed.values()) clearTimeout(timer);
     this.client.close();
     await this.s3.stop();
-    await removeCluster(this.#state.name);
+    await removeRemains(this.directory);
+    this.#ownership?.release();
+  }
+}
+
+interface ClusterParts {
+  readonly controlPlane: ControlPlane;
+  readonly client: KubeClient;
+  readonly s3: S3;
+}
+
+/** Everything but the nodes. */
+async function startParts(directory: string, address: string, audit: boolean): Promise<ClusterParts> {
+  await linkTools(directory);
+  const controlPlane = await startControlPlane({ directory: join(directory, 'control-plane'), address, audit });
+  await startServices(controlPlane);
+  const s3 = await S3.start({ directory: join(directory, 's3'), address });
+  return { controlPlane, client: await KubeClient.fromKubeconfig(controlPlane.kubeconfig), s3 };
+}
+
+/** Claims the machine's network; a dead starter's cluster in it is removed, a living one's is not touched. */
+async function claim(directory: string): Promise<string> {
+  try {
+    return await claimNetwork(directory);
+  } catch (error) {
+    if (!(error instanceof NetworkInUse) || error.holder === '') throw error;
+    const name = basename(error.holder);
+    const owner = livingOwner(error.holder);
+    if (owner !== null) throw new Error(`this machine carries one embedded cluster at a time, and process ${owner} uses "${name}"`);
+    if (isKept(error.holder))
+      throw new Error(`this machine carries one embedded cluster at a time: remove "${name}" with \`npm run cluster -- down\``);
+    await removeRemains(error.holder);
+    return claimNetwork(directory);
   }
 }
 
@@ -235,37 +288,22 @@ function stateFile(directory: string): string {
   return join(directory, 'state.json');
 }
 
+/** One rename, so that a crash leaves the state before or the state after. */
 function save(directory: string, state: ClusterState): void {
-  writeFileSync(stateFile(directory), JSON.stringify(state));
+  writeFileSync(`${stateFile(directory)}.tmp`, JSON.stringify(state));
+  renameSync(`${stateFile(directory)}.tmp`, stateFile(directory));
 }
 
 /** Names of clusters that exist, running or left behind by a crash. */
 export function clusterNames(): string[] {
-  return existsSync(RUN) ? readdirSync(RUN).filter((name) => existsSync(stateFile(join(RUN, name)))) : [];
+  return existsSync(RUN) ? readdirSync(RUN) : [];
 }
 
-/** Removes a cluster by what its state file says; also one whose process died in the middle. */
+/** Removes a cluster, also one whose starter died in the middle; refuses one that a living process owns. */
 export async function removeCluster(name: string): Promise<void> {
   const directory = join(RUN, name);
-  if (!existsSync(directory)) return;
-  if (existsSync(stateFile(directory))) {
-    const state = JSON.parse(readFileSync(stateFile(directory), 'utf8')) as ClusterState;
-    for (const node of state.nodes) await killNode(node);
-    await endAll(
-      state.pids.filter((pid) => belongsTo(pid, directory)),
-      2_000,
-    );
-    for (const node of state.nodes) await removeNodeRemains(node);
-    await removeServiceRules(state.prefix);
-  }
-  rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-}
-
-/** A pid from an old state file may be another process by now. */
-function belongsTo(pid: number, directory: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(directory);
-  } catch {
-    return false;
-  }
+  const owner = livingOwner(directory);
+  if (owner !== null && owner !== process.pid)
+    throw new Error(`the embedded cluster "${name}" is in use by process ${owner}: end that first`);
+  await removeRemains(directory);
 }

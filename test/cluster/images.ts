@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
+import { inScratch } from './scratch.ts';
 
 /** Packages of the base image: an interpreter for pods whose heavy packages are mounted from the machine. */
 const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busybox-static';
@@ -11,8 +13,11 @@ const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*',
 const IMAGES = join(CACHE, 'images');
 
 /** An archive for `ctr images import`: pause, and the trainer with the project's own Python in it. Built without a registry. */
-export async function ensureImages(): Promise<string> {
-  mkdirSync(IMAGES, { recursive: true });
+export function ensureImages(): Promise<string> {
+  return withLock(join(IMAGES, '.lock'), makeImages);
+}
+
+async function makeImages(): Promise<string> {
   const base = await ensureBase();
   const source = await sourceLayer(join(ROOT, 'workloads', 'trainer', 'vicuna_trainer'), 'opt/vicuna/vicuna_trainer');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
@@ -37,23 +42,12 @@ async function ensureBase(): Promise<string> {
     .slice(0, 12);
   const target = join(IMAGES, `base-${key}.tar`);
   if (existsSync(target)) return target;
-  const scratch = mkdtempSync(join(IMAGES, 'base-'));
-  const tar = join(scratch, 'rootfs.tar');
-  const env = { SOURCE_DATE_EPOCH: '0' };
-  await run(
-    'mmdebstrap',
-    [
-      '--quiet',
-      '--variant=minbase',
-      `--include=${BASE_PACKAGES}`,
-      ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
-      'bookworm',
-      tar,
-    ],
-    { env },
-  );
-  renameSync(tar, target);
-  rmSync(scratch, { recursive: true, force: true });
+  const what = ['--variant=minbase', `--include=${BASE_PACKAGES}`, ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`)];
+  await inScratch(IMAGES, async (scratch) => {
+    const tar = join(scratch, 'rootfs.tar');
+    await run('mmdebstrap', ['--quiet', ...what, 'bookworm', tar], { env: { SOURCE_DATE_EPOCH: '0' } });
+    renameSync(tar, target);
+  });
   return target;
 }
 
@@ -67,23 +61,13 @@ async function sourceLayer(directory: string, at: string): Promise<string> {
   }
   const target = join(IMAGES, `source-${hash.digest('hex').slice(0, 12)}.tar`);
   if (existsSync(target)) return target;
-  const scratch = mkdtempSync(join(IMAGES, 'source-'));
-  cpSync(directory, join(scratch, 'root', at), { recursive: true, filter: (path) => !path.includes('__pycache__') });
-  const tar = join(scratch, 'layer.tar');
-  await run('tar', [
-    '--sort=name',
-    '--mtime=@0',
-    '--owner=0',
-    '--group=0',
-    '--numeric-owner',
-    '-cf',
-    tar,
-    '-C',
-    join(scratch, 'root'),
-    '.',
-  ]);
-  renameSync(tar, target);
-  rmSync(scratch, { recursive: true, force: true });
+  await inScratch(IMAGES, async (scratch) => {
+    const root = join(scratch, 'root');
+    cpSync(directory, join(root, at), { recursive: true, filter: (path) => !path.includes('__pycache__') });
+    const tar = join(scratch, 'layer.tar');
+    await run('tar', ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-cf', tar, '-C', root, '.']);
+    renameSync(tar, target);
+  });
   return target;
 }
 
@@ -96,18 +80,21 @@ async function ensureArchive(images: readonly Image[]): Promise<string> {
   const key = createHash('sha256').update(JSON.stringify(configs)).digest('hex').slice(0, 12);
   const target = join(IMAGES, `images-${key}.tar`);
   if (existsSync(target)) return target;
-  const scratch = mkdtempSync(join(IMAGES, 'archive-'));
-  const manifest = images.map((image, i) => {
-    const text = JSON.stringify(configs[i]);
-    const config = `${createHash('sha256').update(text).digest('hex')}.json`;
-    writeFileSync(join(scratch, config), text);
-    return { Config: config, RepoTags: [`docker.io/${image.name}`], Layers: image.layers.map((layer) => `${digestOf(layer)}.tar`) };
+  await inScratch(IMAGES, async (scratch) => {
+    const content = join(scratch, 'content');
+    mkdirSync(content);
+    const manifest = images.map((image, i) => {
+      const text = JSON.stringify(configs[i]);
+      const config = `${createHash('sha256').update(text).digest('hex')}.json`;
+      writeFileSync(join(content, config), text);
+      return { Config: config, RepoTags: [`docker.io/${image.name}`], Layers: image.layers.map((layer) => `${digestOf(layer)}.tar`) };
+    });
+    for (const [layer, digest] of digests) linkSync(layer, join(content, `${digest}.tar`));
+    writeFileSync(join(content, 'manifest.json'), JSON.stringify(manifest));
+    const tar = join(scratch, 'images.tar');
+    await run('tar', ['--sort=name', '--mtime=@0', '-cf', tar, '-C', content, ...readdirSync(content)]);
+    renameSync(tar, target);
   });
-  for (const [layer, digest] of digests) await run('ln', [layer, join(scratch, `${digest}.tar`)]);
-  writeFileSync(join(scratch, 'manifest.json'), JSON.stringify(manifest));
-  await run('tar', ['--sort=name', '--mtime=@0', '-cf', `${target}.tmp`, '-C', scratch, ...readdirSync(scratch)]);
-  renameSync(`${target}.tmp`, target);
-  rmSync(scratch, { recursive: true, force: true });
   return target;
 }
 

@@ -1,10 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { cgroupPids, cgroupPrefix, makeCgroup, removeCgroup } from './cgroups.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { freePorts } from './control-plane.ts';
+import { bridgeName, gatewayAddress, makeBridge, removeBridge } from './network.ts';
 import { type NodeSpec, nodeLabels, nodeTaints } from './node-profiles.ts';
-import { attempt, isAlive, kill, run, startDaemon, until } from './run.ts';
+import { killAll, processesOf, unmountBelow } from './remains.ts';
+import { attempt, kill, run, startDaemon, until } from './run.ts';
 import type { ToolName } from './tool-versions.ts';
 import { toolPath } from './tools.ts';
 
@@ -12,40 +15,37 @@ import { toolPath } from './tools.ts';
 export interface NodeState {
   readonly spec: NodeSpec;
   readonly directory: string;
-  readonly bridge: string;
-  readonly gateway: string;
+  /** Which 10.200.<index>.0/24 its pods get. */
+  readonly index: number;
   readonly cgroup: string;
   readonly pids: readonly number[];
 }
 
 export interface NodeOptions {
   readonly controlPlane: ControlPlane;
+  /** Directory of the cluster. */
   readonly directory: string;
-  /** Which 10.200.<index>.0/24 its pods get. */
   readonly index: number;
-  readonly prefix: string;
   /** Archive of the images that every node has. */
   readonly images: string;
   readonly dnsAddress: string;
 }
 
 const PAUSE_IMAGE = 'docker.io/vicuna/pause:dev';
-const CGROUPS = '/sys/fs/cgroup';
 
 /** Starts containerd and kubelet for one node, each with directories, ports, network and cgroups of its own. */
 export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<NodeState> {
-  const { controlPlane, index, prefix } = options;
-  const directory = join(options.directory, spec.name);
+  const { controlPlane, index } = options;
+  const directory = join(nodesDirectory(options.directory), spec.name);
   mkdirSync(directory, { recursive: true });
-  const gateway = `10.200.${index}.1`;
-  const bridge = `${prefix}${index}`;
-  const cgroup = `${prefix}-${index}`;
+  const gateway = gatewayAddress(index);
+  const cgroup = `${cgroupPrefix(options.directory)}${index}`;
   makeCgroup(cgroup);
-  await makeBridge(bridge, gateway);
+  await makeBridge(index, options.directory);
   const [kubeletPort = 0, healthPort = 0] = await freePorts(2);
   const socket = join(directory, 'containerd.sock');
   writeFileSync(join(directory, 'containerd.toml'), containerdConfig(directory, socket));
-  writeCni(directory, bridge, index);
+  writeCni(directory, index);
   const path = `${binDirectory(directory)}:${process.env.PATH}`;
   const containerd = startDaemon(
     'containerd',
@@ -83,7 +83,7 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
     join(directory, 'kubelet.log'),
     { PATH: path },
   );
-  return { spec, directory, bridge, gateway, cgroup, pids: [kubelet.pid, containerd.pid] };
+  return { spec, directory, index, cgroup, pids: [kubelet.pid, containerd.pid] };
 }
 
 /** A kubelet may set only some of the labels in kubernetes.io's space by itself. */
@@ -92,97 +92,22 @@ function isSettable(key: string): boolean {
 }
 
 /** Ends everything of the node at once, as a cloud that takes the machine away: nothing gets to say goodbye. */
-export async function killNode(state: NodeState): Promise<void> {
-  for (const pid of state.pids) kill(pid, 'SIGKILL');
+export async function killNode({ spec, directory, cgroup, pids }: NodeState): Promise<void> {
+  for (const pid of pids) kill(pid, 'SIGKILL');
   // Containers outlive their shims, and shims outlive containerd: the cgroups know them all.
-  await until('the processes of the node to end', 10_000, () => {
-    const shims = processesWith(state.directory);
-    const contained = cgroupPids(state.cgroup);
-    for (const pid of [...shims, ...contained]) kill(pid, 'SIGKILL');
-    return shims.length === 0 && contained.length === 0 && !state.pids.some(isAlive);
-  });
+  await killAll(`everything on ${spec.name} to end`, () => [...processesOf(directory), ...cgroupPids(cgroup)]);
 }
 
 /** Removes what a killed node leaves behind: mounts, network, cgroups, directory. */
-export async function removeNodeRemains(state: NodeState): Promise<void> {
-  const mounts = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .map((line) => (line.split(' ')[1] ?? '').replaceAll('\\040', ' '))
-    .filter((mount) => mount.startsWith(`${state.directory}/`))
-    .sort((a, b) => b.length - a.length);
-  for (const mount of mounts) await attempt('umount', ['-l', mount]);
-  await attempt('ip', ['link', 'delete', state.bridge]);
-  removeCgroup(state.cgroup);
-  rmSync(state.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+export async function removeNodeRemains({ directory, index, cgroup }: NodeState): Promise<void> {
+  await unmountBelow(directory);
+  await removeBridge(index);
+  removeCgroup(cgroup);
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
-async function makeBridge(bridge: string, gateway: string): Promise<void> {
-  await attempt('ip', ['link', 'add', bridge, 'type', 'bridge']);
-  await attempt('ip', ['addr', 'add', `${gateway}/24`, 'dev', bridge]);
-  await run('ip', ['link', 'set', bridge, 'up']);
-  writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
-}
-
-/** All cgroup hierarchies that a process can be put into: one on v2, several on v1. */
-function hierarchies(): string[] {
-  if (existsSync(join(CGROUPS, 'cgroup.controllers'))) return [CGROUPS];
-  return readdirSync(CGROUPS)
-    .map((name) => join(CGROUPS, name))
-    .filter((path) => statSync(path).isDirectory() && existsSync(join(path, 'cgroup.procs')));
-}
-
-function makeCgroup(name: string): void {
-  for (const hierarchy of hierarchies()) {
-    const path = join(hierarchy, name);
-    mkdirSync(path, { recursive: true });
-    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
-      // A v1 cpuset takes no process before it has CPUs and memory.
-      if (existsSync(join(path, file))) writeFileSync(join(path, file), readFileSync(join(hierarchy, file), 'utf8').trim());
-    }
-  }
-}
-
-function cgroupDirectories(name: string): string[] {
-  const walk = (path: string): string[] =>
-    existsSync(path)
-      ? [...readdirSync(path, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? walk(join(path, e.name)) : [])), path]
-      : [];
-  return hierarchies().flatMap((h) => walk(join(h, name)));
-}
-
-function cgroupPids(name: string): number[] {
-  return cgroupDirectories(name).flatMap((path) => {
-    try {
-      return readFileSync(join(path, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
-    } catch {
-      return []; // it has just gone
-    }
-  });
-}
-
-function removeCgroup(name: string): void {
-  for (const path of cgroupDirectories(name)) {
-    try {
-      rmdirSync(path);
-    } catch {
-      // Still busy, or gone: a cgroup without processes costs nothing.
-    }
-  }
-}
-
-/** Processes whose command line names the node's directory: its shims. */
-function processesWith(directory: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
-    .filter((name) => {
-      try {
-        const line = readFileSync(`/proc/${name}/cmdline`, 'utf8');
-        return line.includes(`${directory}/`) && basename(line.split('\0')[0] ?? '').startsWith('containerd-shim');
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
+function nodesDirectory(cluster: string): string {
+  return join(cluster, 'nodes');
 }
 
 /** One directory with the tools that containerd looks for on its path. */
@@ -191,8 +116,8 @@ function binDirectory(directory: string): string {
 }
 
 /** Links the tools that containerd and CNI look for by name into one directory. */
-export async function linkTools(directory: string): Promise<void> {
-  const bin = join(directory, 'bin');
+export async function linkTools(cluster: string): Promise<void> {
+  const bin = join(nodesDirectory(cluster), 'bin');
   mkdirSync(bin, { recursive: true });
   const names: ToolName[] = ['containerd-shim-runc-v2', 'bridge', 'host-local', 'loopback', 'ctr'];
   for (const name of names) await run('ln', ['-sf', toolPath(name), join(bin, name)]);
@@ -211,6 +136,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri",
   # Lowering a container's OOM score needs CAP_SYS_RESOURCE, which a container or micro-VM may lack.
   restrict_oom_score_adj = true
   disable_apparmor = true
+  # Below the node's directory, where its removal finds them: a pinned network namespace keeps its interfaces for ever.
+  netns_mounts_under_state_dir = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
@@ -227,7 +154,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri",
 `;
 }
 
-function writeCni(directory: string, bridge: string, index: number): void {
+function writeCni(directory: string, index: number): void {
   const cni = join(directory, 'cni');
   mkdirSync(cni, { recursive: true });
   const config = {
@@ -236,7 +163,7 @@ function writeCni(directory: string, bridge: string, index: number): void {
     plugins: [
       {
         type: 'bridge',
-        bridge,
+        bridge: bridgeName(index),
         isGateway: true,
         ipMasq: false,
         ipam: {

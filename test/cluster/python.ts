@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
+import { inScratch } from './scratch.ts';
 
 const LOCK = join(ROOT, 'workloads', 'requirements-cpu.lock');
 const UV = 'uv==0.13.9';
@@ -14,31 +16,23 @@ const UV = 'uv==0.13.9';
 export async function pythonSitePackages(): Promise<string> {
   const key = createHash('sha256').update(readFileSync(LOCK)).digest('hex').slice(0, 12);
   const target = join(CACHE, 'python', key);
-  if (existsSync(target)) return target;
-  const uv = await ensureUv();
-  mkdirSync(join(CACHE, 'python'), { recursive: true });
-  const scratch = mkdtempSync(join(CACHE, 'python', 'tmp-'));
-  await run(uv, [
-    'pip',
-    'install',
-    '--quiet',
-    '--no-deps',
-    '--require-hashes',
-    '--python-version',
-    '3.11',
-    '--only-binary',
-    ':all:',
-    '--link-mode',
-    'copy',
-    '--no-cache',
-    '--target',
-    join(scratch, 'site'),
-    '-r',
-    LOCK,
-  ]);
-  renameSync(join(scratch, 'site'), target);
-  rmSync(scratch, { recursive: true, force: true });
+  if (!existsSync(target)) {
+    await withLock(join(CACHE, 'python', '.lock'), async () => {
+      if (!existsSync(target)) await install(target);
+    });
+  }
   return target;
+}
+
+async function install(target: string): Promise<void> {
+  const uv = await ensureUv();
+  await inScratch(dirname(target), async (scratch) => {
+    const site = join(scratch, 'site');
+    const source = ['--no-deps', '--require-hashes', '--only-binary', ':all:', '-r', LOCK];
+    const place = ['--python-version', '3.11', '--link-mode', 'copy', '--no-cache', '--target', site];
+    await run(uv, ['pip', 'install', '--quiet', ...source, ...place]);
+    renameSync(site, target);
+  });
 }
 
 /** uv installs in a minute what pip installs in three. */

@@ -54,8 +54,8 @@ export class S3 {
     return `http://${this.address}:${this.#port}`;
   }
 
-  get pid(): number {
-    return this.#daemon?.pid ?? 0;
+  get port(): number {
+    return this.#port;
   }
 
   /** Environment that S3 clients read. */

@@ -5,8 +5,8 @@ export interface Tool {
   readonly package: string;
   readonly tags?: string;
   readonly ldflags?: string;
-  /** Official release: the binary itself, or an archive with the binary in it; the checksum file beside it. */
-  readonly download?: { readonly url: string; readonly checksumUrl: string; readonly member?: string };
+  /** Official release of the binary itself, and the file with its sha256. */
+  readonly download?: { readonly url: string; readonly checksumUrl: string };
   /** Rough seconds to build on two cores, for the progress display. */
   readonly seconds: number;
 }

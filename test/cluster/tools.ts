@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { withLock } from './lock.ts';
 import { CACHE } from './paths.ts';
 import { run } from './run.ts';
+import { inScratch } from './scratch.ts';
 import { KUBERNETES_LIBRARIES, KUBERNETES_MODULE, TOOLS, type Tool, type ToolName } from './tool-versions.ts';
 
-export interface ToolProgress {
-  /** Called as work goes on: which tool, how, and what share of the whole is done (0..1). */
-  (tool: ToolName, how: 'downloading' | 'building', share: number, secondsLeft: number): void;
-}
+/** Called as work goes on: which tool, how, and what share of the whole is done (0..1). */
+export type ToolProgress = (tool: ToolName, how: 'downloading' | 'building', share: number, secondsLeft: number) => void;
+
+/** A host that does not answer by then is not reachable from here; building works everywhere. */
+const PROBE_MS = 3_000;
 
 /** Path of a tool in the cache; it need not be there yet. */
 export function toolPath(name: ToolName): string {
@@ -17,7 +20,13 @@ export function toolPath(name: ToolName): string {
 
 /** Makes sure that the tools are in the cache: downloaded with their published checksum where that is possible, else built. */
 export async function ensureTools(names: readonly ToolName[], progress: ToolProgress = () => {}): Promise<Record<ToolName, string>> {
-  const missing = names.filter((name) => !existsSync(toolPath(name)));
+  const isMissing = (name: ToolName) => !existsSync(toolPath(name));
+  // What another command has made while this one waited is there by the time the lock is held.
+  if (names.some(isMissing)) await withLock(join(CACHE, 'tools', '.lock'), () => make(names.filter(isMissing), progress));
+  return Object.fromEntries(names.map((name) => [name, toolPath(name)])) as Record<ToolName, string>;
+}
+
+async function make(missing: readonly ToolName[], progress: ToolProgress): Promise<void> {
   let left = missing.reduce((sum, name) => sum + TOOLS[name].seconds, 0);
   const total = Math.max(1, left);
   const unreachable = new Set<string>();
@@ -37,13 +46,12 @@ export async function ensureTools(names: readonly ToolName[], progress: ToolProg
     }
     left -= tool.seconds;
   }
-  return Object.fromEntries(names.map((name) => [name, toolPath(name)])) as Record<ToolName, string>;
 }
 
 /** Downloads a release binary; false when it cannot be had, an error when it is not what its publisher says. */
 async function download(name: ToolName, tool: Tool): Promise<boolean> {
   if (!tool.download) return false;
-  const checksum = await fetch(tool.download.checksumUrl, { signal: AbortSignal.timeout(5_000) });
+  const checksum = await fetch(tool.download.checksumUrl, { signal: AbortSignal.timeout(PROBE_MS) });
   if (!checksum.ok) return false;
   const expected = (await checksum.text()).trim().split(/\s+/)[0];
   const response = await fetch(tool.download.url, { signal: AbortSignal.timeout(300_000) });
@@ -51,29 +59,23 @@ async function download(name: ToolName, tool: Tool): Promise<boolean> {
   const bytes = Buffer.from(await response.arrayBuffer());
   const actual = createHash('sha256').update(bytes).digest('hex');
   if (actual !== expected) throw new Error(`${tool.download.url} has checksum ${actual}, but ${expected} was published`);
-  const scratch = scratchDirectory();
-  writeFileSync(join(scratch, name), bytes);
-  install(name, scratch);
+  await inScratch(join(CACHE, 'tools'), async (scratch) => {
+    writeFileSync(join(scratch, name), bytes);
+    install(name, scratch);
+  });
   return true;
 }
 
 async function build(name: ToolName, tool: Tool): Promise<void> {
-  const scratch = scratchDirectory();
   const env = { GOFLAGS: '-mod=mod', GOWORK: 'off', CGO_ENABLED: '0' };
-  writeFileSync(join(scratch, 'go.mod'), await goMod(tool, scratch, env));
-  await run('go', ['get', '-tool', `${tool.package}@${tool.version}`], { cwd: scratch, env });
-  const args = [
-    'build',
-    '-trimpath',
-    ...(tool.tags ? ['-tags', tool.tags] : []),
-    '-ldflags',
-    `-s -w ${tool.ldflags ?? ''}`.trim(),
-    '-o',
-    join(scratch, name),
-    tool.package,
-  ];
-  await run('go', args, { cwd: scratch, env });
-  install(name, scratch);
+  const tags = tool.tags ? ['-tags', tool.tags] : [];
+  await inScratch(join(CACHE, 'tools'), async (scratch) => {
+    writeFileSync(join(scratch, 'go.mod'), await goMod(tool, scratch, env));
+    await run('go', ['get', '-tool', `${tool.package}@${tool.version}`], { cwd: scratch, env });
+    const flags = ['-trimpath', ...tags, '-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim()];
+    await run('go', ['build', ...flags, '-o', join(scratch, name), tool.package], { cwd: scratch, env });
+    install(name, scratch);
+  });
 }
 
 /** Kubernetes' own libraries are v0.0.0 in its go.mod, to be found beside it; outside they are the release's modules. */
@@ -86,16 +88,10 @@ async function goMod(tool: Tool, scratch: string, env: NodeJS.ProcessEnv): Promi
   return `${head}\ngodebug default=go1.26\n\n${replaces.join('')}`;
 }
 
-function scratchDirectory(): string {
-  mkdirSync(join(CACHE, 'tmp'), { recursive: true });
-  return mkdtempSync(join(CACHE, 'tmp', 'tool-'));
-}
-
 /** One rename, so that nobody ever finds half a tool. */
 function install(name: ToolName, scratch: string): void {
   const target = toolPath(name);
   chmodSync(join(scratch, name), 0o755);
-  mkdirSync(join(target, '..'), { recursive: true });
+  mkdirSync(dirname(target), { recursive: true });
   renameSync(join(scratch, name), target);
-  rmSync(scratch, { recursive: true, force: true });
 }

@@ -158,6 +158,7 @@ async function leave(keep: boolean): Promise<void> {
   const { cluster, operator, stop } = running;
   stop?.abort();
   if (keep && cluster) {
+    cluster.keep();
     cluster.client.close();
     console.log(
       `\n        Still there: export KUBECONFIG=${cluster.kubeconfig}. The operator has pid ${operator?.pid}. The next demo removes it all.`,
