@@ -95,7 +95,8 @@ describe('the embedded cluster', () => {
     const { directory } = cluster;
     await cluster.stop();
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(directory);
-    expect(await attempt('pgrep', ['-f', directory])).toBeNull();
+    // Its watcher ends a moment after it, once its pipe has closed.
+    await until('all its processes ended', 10_000, async () => (await attempt('pgrep', ['-f', directory])) === null);
     expect(await attempt('ip', ['link', 'show', 'vcn1'])).toBeNull();
     expect(existsSync(directory)).toBe(false);
   });
