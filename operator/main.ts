@@ -1,4 +1,6 @@
 // Reads the configuration, wires the parts and starts them; nothing else.
+
+import { setTimeout as delay } from 'node:timers/promises';
 import type { V1TokenReview } from '@kubernetes/client-node';
 import pino from 'pino';
 import { GPU_POOL } from './api/gpu-pool.ts';
@@ -135,6 +137,8 @@ const authenticator = new Authenticator({
   },
 });
 
+/** Longest that a copy which no longer leads waits for its own work. */
+const SETTLE_MS = 3_000;
 const informers = { trainings, pools, nodes, pods };
 const server = createServer({
   board,
@@ -170,8 +174,9 @@ await elector.run(
       log.info('no longer leading');
       metrics.instruments.leader.set({ name: 'vicuna-operator' }, 0);
       board.release();
-      await finished;
-      await recorder.flush();
+      // Work in flight is let finish, but not for longer than the lease leaves before somebody else may lead.
+      const settled = finished.then(() => recorder.flush());
+      await Promise.race([settled, delay(SETTLE_MS, undefined, { ref: false })]);
     },
   },
   stop.signal,
