@@ -32,7 +32,6 @@ export class FakeWorker {
     this.#storage = options.storage;
     this.#totalSteps = options.totalSteps;
     this.#limit = options.limit;
-    void this.#report();
     void this.#follow();
     void this.#work();
   }
@@ -80,15 +79,16 @@ export class FakeWorker {
     };
   }
 
-  /** One step every 50 ms, up to where the test allows. */
+  /** One step every 100 ms, up to where the test allows; reports all the while, as a supervisor does whatever state it is in. */
   async #work(): Promise<void> {
     while (!this.#ended) {
-      await pause(50);
-      if (this.#state !== 'running' || this.#world === null) continue;
-      if (this.#step < Math.min(this.#limit(), this.#totalSteps)) this.#step++;
-      if (this.#step === this.#totalSteps) {
-        this.#save(this.#world);
-        this.#state = 'succeeded';
+      await pause(100);
+      if (this.#state === 'running' && this.#world !== null) {
+        if (this.#step < Math.min(this.#limit(), this.#totalSteps)) this.#step++;
+        if (this.#step === this.#totalSteps) {
+          this.#save(this.#world);
+          this.#state = 'succeeded';
+        }
       }
       await this.#report();
     }
