@@ -137,20 +137,20 @@ async function life(name: string, cut: { at: number; when: 'before' | 'after' } 
   };
   try {
     await client.create(TRAINING, training(name));
-    await until(`${name} at step ${HELD_AT}`, 40_000, async () => {
+    await until(`${name} at step ${HELD_AT}`, 90_000, async () => {
       await attend();
       return (await status())?.progress?.step === HELD_AT;
     });
     const doomed = (await client.get(POD, 'default', (await status())?.world?.members[1]?.pod ?? '')).spec?.nodeName ?? '';
     const taints = [{ key: 'aws-node-termination-handler/spot-itn', value: 'x', effect: 'NoSchedule' }];
     await client.mergePatch(NODE, undefined, doomed, { spec: { taints } });
-    await until(`${name} moved and resumed`, 40_000, async () => {
+    await until(`${name} moved and resumed`, 90_000, async () => {
       await attend();
       const now = await status();
       return now?.interruptions?.length === 1 && now.interruptions[0]?.resumedAt !== undefined;
     });
     limit = TOTAL_STEPS;
-    await until(`${name} complete`, 40_000, async () => (await status())?.phase === 'Complete');
+    await until(`${name} complete`, 90_000, async () => (await status())?.phase === 'Complete');
     await client.mergePatch(NODE, undefined, doomed, { spec: { taints: null } });
     over = true;
     const writes = proxy.writes.map((w) => w.replaceAll(name, 'NAME'));
@@ -199,5 +199,5 @@ describe('an operator that is killed at any write', () => {
         expect(end, `killed ${when} write ${at}: ${calm.writes[at - 1]}`).toEqual(calm.end);
       }
     }
-  }, 600_000);
+  }, 900_000);
 });
