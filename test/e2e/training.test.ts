@@ -5,9 +5,11 @@ import { demoTraining } from '../demo/stage.ts';
 import { isSteady, Stage, seeded } from './stage.ts';
 
 /** Interruptions with notice in the chaos run, at moments that the seed decides. */
-const ANNOUNCED = 20;
+const ANNOUNCED = 6;
 const STEPS = 240;
 const INTERVAL = 20;
+/** On-demand nodes are not taken back: the tests want the training where it can be interrupted. */
+const SPOT_ONLY = { placement: { capacity: 'spot' } };
 
 let stage: Stage;
 let undisturbed: Promise<number>;
@@ -42,7 +44,10 @@ describe('a training that is interrupted', () => {
 
   it(`loses no step in ${ANNOUNCED} announced interruptions, ends with the same loss, and uses every sample once per epoch`, async () => {
     const random = seeded(20_261_123);
-    await stage.cluster.client.create(TRAINING, await demoTraining({ name: 'chaos', steps: STEPS, interval: `${INTERVAL}steps` }));
+    await stage.cluster.client.create(
+      TRAINING,
+      await demoTraining({ name: 'chaos', steps: STEPS, interval: `${INTERVAL}steps`, spec: SPOT_ONLY }),
+    );
     const restored: Promise<void>[] = [];
     let done = 0;
     while (done < ANNOUNCED) {
@@ -82,7 +87,10 @@ describe('a training that is interrupted', () => {
   });
 
   it('loses at most one interval when nodes vanish without notice, and resumes only from complete checkpoints', async () => {
-    await stage.cluster.client.create(TRAINING, await demoTraining({ name: 'sudden', steps: 200, interval: `${INTERVAL}steps` }));
+    await stage.cluster.client.create(
+      TRAINING,
+      await demoTraining({ name: 'sudden', steps: 200, interval: `${INTERVAL}steps`, spec: SPOT_ONLY }),
+    );
     for (const share of [0.2, 0.5]) {
       await stage.until(
         'sudden',
@@ -104,6 +112,6 @@ describe('a training that is interrupted', () => {
 
 /** Gives notice of a node's end; the promise in the list resolves when a new machine has taken its place. */
 async function takeBack(node: NodeSpec): Promise<[Promise<void>]> {
-  const { gone } = await stage.cluster.interruptNode(node.name, { noticeSeconds: 25 });
+  const { gone } = await stage.cluster.interruptNode(node.name, { noticeSeconds: 20 });
   return [gone.then(() => stage.cluster.addNode(node))];
 }
