@@ -1,4 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { concerningMessage } from './signals/notices.ts';
 import { POOL_LABEL, TRAINING_LABEL } from './training/pods.ts';
 
 /**
@@ -64,10 +65,12 @@ export function slimNode(node: V1Node): V1Node {
     spec: { taints: spec?.taints, unschedulable: spec?.unschedulable },
     status: {
       allocatable: status?.allocatable,
-      conditions: status?.conditions?.map(({ type, status: value, reason, lastTransitionTime }) => ({
+      conditions: status?.conditions?.map(({ type, status: value, reason, message, lastTransitionTime }) => ({
         type,
         status: value,
         reason,
+        // Some say only in words what will happen to the node, and when.
+        message: concerningMessage({ type, status: value, message: message ?? '' }),
         lastTransitionTime,
       })),
     },

@@ -31,15 +31,23 @@ export interface Notice<T> {
 
 type Taint = NonNullable<NonNullable<V1Node['spec']>['taints']>[number];
 
-/** A taint as sign. `leaves`: seconds from the taint to the end, or a reading of its value (unix seconds). */
-function taint(key: string, leaves: number | 'value' | null, effect?: Taint['effect']) {
+interface TaintReading {
+  /** Seconds from the taint to the end. Absent = nobody knows. */
+  readonly leaves?: number;
+  /** What a value in unix seconds means: since when the taint is there, or when the node goes. */
+  readonly value?: 'since' | 'deadline';
+  readonly effect?: Taint['effect'];
+}
+
+/** A taint as sign, under any of its keys: some were renamed, and clusters of both ages are about. */
+function taint(keys: string | readonly string[], { leaves, value, effect }: TaintReading = {}) {
   return (node: V1Node, now: number): Sign[] =>
     (node.spec?.taints ?? [])
-      .filter((t) => t.key === key && (effect === undefined || t.effect === effect))
+      .filter((t) => (typeof keys === 'string' ? t.key === keys : keys.includes(t.key)) && (effect === undefined || t.effect === effect))
       .map((t) => {
-        const at = taintedAt(node, t) ?? now;
-        if (leaves === 'value') return { at, deadline: unixTime(t.value) };
-        return { at, deadline: leaves === null ? null : at + leaves * 1000 };
+        const at = (value === 'since' ? unixTime(t.value) : null) ?? taintedAt(node, t) ?? now;
+        if (value === 'deadline') return { at, deadline: unixTime(t.value) };
+        return { at, deadline: leaves === undefined ? null : at + leaves * 1000 };
       });
 }
 
@@ -60,27 +68,86 @@ function unixTime(value: string | undefined): number | null {
   return value !== undefined && value !== '' && Number.isFinite(seconds) ? seconds * 1000 : null;
 }
 
-/** A node condition as sign: of a type, with a status. `leaves`: seconds from its transition to the end. */
-function condition(type: string, statuses: readonly string[], leaves: number | null) {
+type Condition = NonNullable<NonNullable<V1Node['status']>['conditions']>[number];
+
+function changedAt(condition: Condition, now: number): number {
+  return condition.lastTransitionTime ? new Date(condition.lastTransitionTime).getTime() : now;
+}
+
+/** A node condition that is true as sign. `leaves`: seconds from its transition to the end. */
+function condition(type: string, leaves: number) {
   return (node: V1Node, now: number): Sign[] =>
     (node.status?.conditions ?? [])
-      .filter((c) => c.type === type && statuses.includes(c.status))
-      .map((c) => {
-        const at = c.lastTransitionTime ? new Date(c.lastTransitionTime).getTime() : now;
-        return { at, deadline: leaves === null ? null : at + leaves * 1000 };
-      });
+      .filter((c) => c.type === type && c.status === 'True')
+      .map((c) => ({ at: changedAt(c, now), deadline: changedAt(c, now) + leaves * 1000 }));
 }
+
+/**
+ * Azure's scheduled events, as the node problem detector of AKS shows them: one condition for every kind of event, and a newer one
+ * for evictions only. Both say in their message what will happen and when: "Preempt Scheduled: Sat, 01 Aug 2026 05:41:02 GMT. …".
+ */
+const AZURE_EVENTS = 'VMEventScheduled';
+const AZURE_EVICTIONS: readonly string[] = ['PreemptionScheduled', 'PreemptScheduled'];
+const AZURE_MESSAGE =
+  /^\s*([A-Za-z]+)\s+(?:Scheduled|Started)\b(?::\s*([A-Za-z]{3}, +\d{1,2} [A-Za-z]{3} \d{4} \d{1,2}:\d{2}:\d{2} (?:GMT|UTC)))?/;
+
+/** Events of the given kinds. `leaves`: seconds that Azure gives at least, for a message without a time. */
+function azureEvent(isKind: (kind: string) => boolean, leaves: number | null) {
+  return (node: V1Node, now: number): Sign[] =>
+    (node.status?.conditions ?? []).flatMap((c) => {
+      if (c.status !== 'True' || (c.type !== AZURE_EVENTS && !AZURE_EVICTIONS.includes(c.type))) return [];
+      const [, said, time] = AZURE_MESSAGE.exec(c.message ?? '') ?? [];
+      const isEviction = AZURE_EVICTIONS.includes(c.type) && !/\bAdvisory\b/.test(c.message ?? '');
+      if (!isKind(said ?? (isEviction ? 'Preempt' : 'unknown'))) return [];
+      const at = changedAt(c, now);
+      const notBefore = time === undefined ? Number.NaN : Date.parse(time);
+      const latest = leaves === null ? null : at + leaves * 1000;
+      return [{ at, deadline: latest === null || Number.isNaN(notBefore) ? latest : notBefore }];
+    });
+}
+
+const AZURE_ENDS: readonly string[] = ['Reboot', 'Redeploy', 'Terminate'];
 
 /** Seconds that a node may be not ready before its pods count as lost: shorter blips pass by themselves. */
 export const NOT_READY_SECONDS = 5;
+/** Longest that a kubelet's graceful shutdown is believed to go on: GKE's longest grace period. */
+const SHUTDOWN_SECONDS = 120;
+const SHUTTING_DOWN = 'node is shutting down';
 
-function notReady(node: V1Node, now: number): Sign[] {
-  return condition('Ready', ['False', 'Unknown'], null)(node, now).filter((s) => now - s.at >= NOT_READY_SECONDS * 1000);
+function unreadiness(node: V1Node): Condition[] {
+  return (node.status?.conditions ?? []).filter((c) => c.type === 'Ready' && c.status !== 'True');
 }
 
+/** While a kubelet shuts its node down, it is not ready, but the pods still have their grace period. */
+function isShuttingDown(c: Condition, now: number): boolean {
+  return c.status === 'False' && (c.message ?? '').includes(SHUTTING_DOWN) && now - changedAt(c, now) <= SHUTDOWN_SECONDS * 1000;
+}
+
+/** Of the grace period, GKE leaves pods 15 s unless the node pool extends it; it is the shortest of the clouds'. */
+function shutdown(node: V1Node, now: number): Sign[] {
+  return unreadiness(node)
+    .filter((c) => isShuttingDown(c, now))
+    .map((c) => ({ at: changedAt(c, now), deadline: changedAt(c, now) + 15_000 }));
+}
+
+function notReady(node: V1Node, now: number): Sign[] {
+  return unreadiness(node)
+    .filter((c) => !isShuttingDown(c, now) && now - changedAt(c, now) >= NOT_READY_SECONDS * 1000)
+    .map((c) => ({ at: changedAt(c, now), deadline: null }));
+}
+
+/** The message of a condition, where the table reads it; undefined where it is of no concern. For caches that keep no other messages. */
+export function concerningMessage({ type, status, message }: Pick<Condition, 'type' | 'status' | 'message'>): string | undefined {
+  if (type === 'Ready') return status === 'False' && message?.includes(SHUTTING_DOWN) ? message : undefined;
+  return status === 'True' && (type === AZURE_EVENTS || AZURE_EVICTIONS.includes(type)) ? message : undefined;
+}
+
+/** A node that is deleted and yet there has a finalizer: its owner drains it first. Karpenter, on an interruption, has two minutes. */
 function deletedNode(node: V1Node): Sign[] {
   const time = node.metadata?.deletionTimestamp;
-  return time === undefined ? [] : [{ at: new Date(time).getTime(), deadline: null }];
+  if (time === undefined) return [];
+  const at = new Date(time).getTime();
+  return [{ at, deadline: at + 120_000 }];
 }
 
 export const NODE_NOTICES: readonly Notice<V1Node>[] = [
@@ -90,28 +157,28 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by AWS (spot interruption notice)',
-    find: taint('aws-node-termination-handler/spot-itn', 120),
+    find: taint('aws-node-termination-handler/spot-itn', { leaves: 120 }),
   },
   {
     id: 'aws-scheduled-maintenance',
     cause: 'maintenance',
     effect: 'notice',
     words: 'goes into scheduled maintenance',
-    find: taint('aws-node-termination-handler/scheduled-maintenance', 120),
+    find: taint('aws-node-termination-handler/scheduled-maintenance', { leaves: 120 }),
   },
   {
     id: 'aws-asg-lifecycle',
     cause: 'scaleDown',
     effect: 'notice',
     words: 'is terminated by its auto-scaling group',
-    find: taint('aws-node-termination-handler/asg-lifecycle-termination', 120),
+    find: taint('aws-node-termination-handler/asg-lifecycle-termination', { leaves: 120 }),
   },
   {
     id: 'aws-rebalance',
     cause: 'rebalance',
     effect: 'advisory',
     words: 'has a rebalance recommendation',
-    find: taint('aws-node-termination-handler/rebalance-recommendation', null),
+    find: taint('aws-node-termination-handler/rebalance-recommendation'),
   },
   // Karpenter taints what it is about to drain: interruption, consolidation, drift. It respects the pods' grace period.
   {
@@ -119,7 +186,7 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     cause: 'scaleDown',
     effect: 'notice',
     words: 'is being disrupted by Karpenter',
-    find: taint('karpenter.sh/disrupted', 120),
+    find: taint(['karpenter.sh/disrupted', 'karpenter.sh/disruption'], { leaves: 120 }),
   },
   // GKE: 30 s from the ACPI signal, of which user pods have 15 s unless the node pool extends it.
   {
@@ -127,7 +194,7 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by Google (impending termination)',
-    find: taint('cloud.google.com/impending-node-termination', 15),
+    find: taint('cloud.google.com/impending-node-termination', { leaves: 15 }),
   },
   // GCE's two-minute notice, as a node condition set from the metadata server's instance/preempted.
   {
@@ -135,36 +202,52 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by Google (preemption notice)',
-    find: condition('Preempted', ['True'], 120),
+    find: condition('Preempted', 120),
   },
-  // Azure Scheduled Events: Preempt leaves at least 30 s; AKS shows the pending event as a node condition.
+  // Azure: an eviction leaves 30 s, a reboot, move or deletion minutes; a freeze is over after seconds and loses nothing.
   {
     id: 'aks-preempt',
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by Azure (Preempt event)',
-    find: condition('PreemptScheduled', ['True'], 30),
+    find: azureEvent((kind) => kind === 'Preempt', 30),
   },
   {
     id: 'aks-vm-event',
     cause: 'maintenance',
     effect: 'notice',
-    words: 'has an Azure VM event scheduled',
-    find: condition('VMEventScheduled', ['True'], 30),
+    words: 'is restarted, moved or deleted by Azure (scheduled event)',
+    find: azureEvent((kind) => AZURE_ENDS.includes(kind), 300),
   },
+  {
+    id: 'aks-vm-advice',
+    cause: 'maintenance',
+    effect: 'advisory',
+    words: 'has an Azure event announced that it may survive',
+    find: azureEvent((kind) => kind !== 'Preempt' && !AZURE_ENDS.includes(kind), null),
+  },
+  {
+    id: 'aks-remediator',
+    cause: 'maintenance',
+    effect: 'notice',
+    words: 'is drained by AKS for a repair or a scheduled event',
+    find: taint(['remediator.kubernetes.azure.com/unschedulable', 'remediator.aks.microsoft.com/unschedulable']),
+  },
+  // The autoscaler's taints carry the time at which they were set. Before it deletes the node it evicts the pods, whose own
+  // deletion then says more exactly when they end.
   {
     id: 'cluster-autoscaler-delete',
     cause: 'scaleDown',
     effect: 'notice',
     words: 'is removed by the cluster autoscaler',
-    find: taint('ToBeDeletedByClusterAutoscaler', 60),
+    find: taint('ToBeDeletedByClusterAutoscaler', { leaves: 60, value: 'since' }),
   },
   {
     id: 'cluster-autoscaler-candidate',
     cause: 'scaleDown',
     effect: 'advisory',
     words: 'is a candidate for scale-down',
-    find: taint('DeletionCandidateOfClusterAutoscaler', null),
+    find: taint('DeletionCandidateOfClusterAutoscaler', { value: 'since' }),
   },
   // Our own notifier writes the deadline (unix seconds) into the taint.
   {
@@ -172,32 +255,46 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by its cloud',
-    find: taint('vicuna.run/interruption', 'value'),
+    find: taint('vicuna.run/interruption', { value: 'deadline' }),
   },
+  {
+    id: 'kubelet-shutdown',
+    cause: 'spotPreemption',
+    effect: 'notice',
+    words: 'is shutting down',
+    find: shutdown,
+  },
+  { id: 'node-deleted', cause: 'scaleDown', effect: 'notice', words: 'is being deleted', find: deletedNode },
   {
     id: 'out-of-service',
     cause: 'nodeLost',
     effect: 'lost',
     words: 'is out of service',
-    find: taint('node.kubernetes.io/out-of-service', null),
+    find: taint('node.kubernetes.io/out-of-service'),
   },
   {
     id: 'unreachable',
     cause: 'nodeLost',
     effect: 'lost',
     words: 'is unreachable',
-    find: taint('node.kubernetes.io/unreachable', null, 'NoExecute'),
+    find: taint('node.kubernetes.io/unreachable', { effect: 'NoExecute' }),
+  },
+  {
+    id: 'instance-stopped',
+    cause: 'nodeLost',
+    effect: 'lost',
+    words: 'is shut down, says its cloud',
+    find: taint('node.cloudprovider.kubernetes.io/shutdown'),
   },
   { id: 'not-ready', cause: 'nodeLost', effect: 'lost', words: 'is not ready', find: notReady },
-  { id: 'node-deleted', cause: 'nodeLost', effect: 'lost', words: 'is being deleted', find: deletedNode },
 ];
 
 /** A pod's DisruptionTarget condition with a reason. The pod still runs until its deletion's grace period is over. */
 function disruption(reason: string) {
-  return (pod: V1Pod): Sign[] =>
+  return (pod: V1Pod, now: number): Sign[] =>
     (pod.status?.conditions ?? [])
       .filter((c) => c.type === 'DisruptionTarget' && c.status === 'True' && c.reason === reason)
-      .map((c) => ({ at: c.lastTransitionTime ? new Date(c.lastTransitionTime).getTime() : 0, deadline: deletionTime(pod) }));
+      .map((c) => ({ at: c.lastTransitionTime ? new Date(c.lastTransitionTime).getTime() : now, deadline: deletionTime(pod) }));
 }
 
 /** When a pod that is being deleted will be killed: the API server adds the grace period to the timestamp. */
@@ -222,10 +319,15 @@ const ENDED_BY_NODE = new Set([
   'NodeAffinity',
   'Preempting',
   'UnexpectedAdmissionError',
+  'TopologyAffinityError',
 ]);
+/** A kubelet that has no room after all refuses the pod: OutOfcpu, OutOfnvidia.com/gpu, and so on. */
+const REFUSED_BY_NODE = 'OutOf';
 
 function endedByNode(pod: V1Pod, now: number): Sign[] {
-  return pod.status?.phase === 'Failed' && ENDED_BY_NODE.has(pod.status.reason ?? '') ? [{ at: now, deadline: null }] : [];
+  const reason = pod.status?.reason ?? '';
+  const ended = pod.status?.phase === 'Failed' && (ENDED_BY_NODE.has(reason) || reason.startsWith(REFUSED_BY_NODE));
+  return ended ? [{ at: now, deadline: null }] : [];
 }
 
 export const POD_NOTICES: readonly Notice<V1Pod>[] = [

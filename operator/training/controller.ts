@@ -283,7 +283,7 @@ function sameNode(a: V1Node, b: V1Node): boolean {
 }
 
 function nodeFace(node: V1Node): string {
-  const conditions = (node.status?.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}`);
+  const conditions = (node.status?.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}/${c.message ?? ''}`);
   return JSON.stringify([
     node.spec?.taints,
     node.spec?.unschedulable,
