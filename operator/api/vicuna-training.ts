@@ -390,6 +390,9 @@ const world = z
     members,
     startedAt: time('startedAt is when the world was published.'),
     stopBy: time('stopBy is when its last save must be committed, once it was told to stop.').optional(),
+    restartAfter: time(
+      'restartAfter this time it starts again in its next generation: its program failed, and that is charged.',
+    ).optional(),
     stoppedStep: z.int().min(0).optional().describe('stoppedStep that the generation before had reached.'),
     checkpointInterval: z
       .union([z.object({ seconds: z.number() }), z.object({ steps: z.int() })])

@@ -3,8 +3,21 @@ import { charge, type RetryHistory, type RetryRule } from '../spot/budgets.ts';
 import { type Draft, isoTime } from './draft.ts';
 import type { Failure } from './failures.ts';
 
+/** Exit code of the trainer's processes when another one of the gang was lost (workloads/trainer/vicuna_trainer/exits.py). */
+const PEER_LOST = 69;
+/** A gang whose members keep losing each other must not start again in a tight loop. */
+const PEER_LOST_PAUSE_MS = 2_000;
+
 /** Charges a failure of the training's own program. True when that was one too many, and the training has failed. */
 export function chargeFailure(d: Draft, failure: Failure): boolean {
+  if (failure.exitCode === PEER_LOST) {
+    // The trainer's own word that it was not its fault: the gang starts again, and nothing is charged.
+    const notBefore = d.now + PEER_LOST_PAUSE_MS;
+    d.restart = { notBefore };
+    if (d.status.world) d.status.world.restartAfter = isoTime(notBefore);
+    d.event('Warning', 'PeerLost', `rank ${failure.member.rank} lost a peer; starting again from the last checkpoint`);
+    return false;
+  }
   const rules: RetryRule[] = d.spec.retry.map((r) => ({
     on: r.causes,
     ...(r.exitCodes ? { exitCodes: r.exitCodes } : {}),
@@ -21,6 +34,8 @@ export function chargeFailure(d: Draft, failure: Failure): boolean {
   const words = `rank ${failure.member.rank} failed${code}: ${failure.message.trim().slice(-600) || 'no message'}`;
   if (verdict.allowed) {
     d.restart = { notBefore: verdict.notBefore };
+    // In the status, so that one failure is charged once, whatever becomes of the world that follows it.
+    if (d.status.world) d.status.world.restartAfter = isoTime(verdict.notBefore);
     d.event('Warning', 'Restarting', `${words} (${verdict.message}; starts again from the last checkpoint)`);
     return false;
   }

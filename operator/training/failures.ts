@@ -18,7 +18,7 @@ export interface Failure {
  */
 export function attributeFailures(d: Draft): Failure | null {
   const { world, next } = d.status;
-  if (!world || next?.reason === 'error') return null;
+  if (!world || next?.reason === 'error' || world.restartAfter !== undefined) return null;
   const failures = world.members.flatMap((m) => failureOf(d, m, world.generation) ?? []);
   const first = failures.toSorted((a, b) => a.at - b.at)[0];
   if (first === undefined) return null;

@@ -267,6 +267,34 @@ describe("a program's own failure", () => {
     expect(w.status.world?.generation).toBe(2);
   });
 
+  it('is charged once, whatever becomes of the world that follows', () => {
+    const w = new World().running(25, 20);
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 2, message: 'ValueError' });
+    w.now += 6_100;
+    w.report('demo-g1-1', { step: 25 });
+    w.step();
+    w.notice('demo-g1-1', 60);
+    for (let i = 0; i < 5; i++) {
+      w.now += 1_000;
+      w.step();
+    }
+    expect(w.status.retries).toMatchObject([{ cause: 'error', count: 1 }]);
+    expect(w.status.phase).not.toBe('Failed');
+  });
+
+  it('is not what a lost peer is: the gang starts again and nothing is charged', () => {
+    const w = new World({ retry: [{ causes: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 69, message: 'A peer was lost' });
+    w.now += 6_100;
+    w.report('demo-g1-1', { state: 'failed', step: 25, exitCode: 69, message: 'A peer was lost' });
+    w.step();
+    w.now += 3_000;
+    w.step();
+    expect(w.status.phase).not.toBe('Failed');
+    expect(w.status.retries ?? []).toEqual([]);
+    expect(w.status.world?.generation).toBe(2);
+  });
+
   it('ends the training when the budget is used up, with the program’s last words', () => {
     const w = new World({ retry: [{ causes: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
     w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 65, message: 'loss is not finite at step 25' });

@@ -115,6 +115,8 @@ function keepFinished(d: Draft): boolean {
 }
 
 function attribute(d: Draft): boolean {
+  const restartAfter = milliseconds(d.status.world?.restartAfter);
+  if (restartAfter !== undefined) d.restart = { notBefore: restartAfter };
   d.failure = attributeFailures(d);
   return false;
 }
@@ -185,7 +187,7 @@ function chargeFailures(d: Draft): boolean {
 
 function refuseWrongResume(d: Draft): boolean {
   const { world, next } = d.status;
-  if (!world || next) return false;
+  if (!world || next || world.restartAfter !== undefined) return false;
   const told = world.resume?.step ?? 0;
   const resumed = resumedStep(d);
   if (resumed === null || resumed === told) return false;

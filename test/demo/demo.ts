@@ -18,12 +18,11 @@ import { createPools, demoTraining, NAMESPACE, prepareInputs } from './stage.ts'
 import { type Summary, summarizeInterruption, summaryText } from './summary.ts';
 import { LiveTable } from './table.ts';
 
-const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kubeconfig FILE]
+const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N]
 
   --json FILE        write the summary as JSON
   --keep             leave the cluster running at the end, to look around with kubectl
   --steps N          optimizer steps of the training (default 400)
-  --kubeconfig FILE  only check that an existing cluster could be used, and say what it needs
 `;
 const NAME = 'demo-7b';
 const INTERVAL = 20;
@@ -34,7 +33,6 @@ const { values } = parseArgs({
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
     steps: { type: 'string', default: '400' },
-    kubeconfig: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
