@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Three projects by what they need: unit needs nothing, integration a real control plane, e2e the whole embedded cluster.
+// Projects by what they need: unit needs nothing, integration a real control plane, e2e the whole embedded cluster.
 export default defineConfig({
   test: {
     projects: [
@@ -8,10 +8,21 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/{integration,faults}/**/*.test.ts'],
+          include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/integration/setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      // Long runs against the whole of a behaviour, such as a crash at every write; `npm run soak`, not part of `npm test`.
+      {
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          globalSetup: ['test/integration/setup.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 900_000,
           fileParallelism: false,
         },
       },
