@@ -2,17 +2,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import type { NodeSpec } from '../cluster/node-profiles.ts';
 import { demoTraining } from '../demo/stage.ts';
-import { isSteady, Stage, seeded } from './stage.ts';
+import { isSteady, Stage } from './stage.ts';
 
-/** Interruptions with notice in the chaos run, at moments that the seed decides. */
-const ANNOUNCED = 6;
 const STEPS = 240;
 const INTERVAL = 20;
 /** On-demand nodes are not taken back: the tests want the training where it can be interrupted. */
 const SPOT_ONLY = { placement: { capacity: 'spot' } };
 
 let stage: Stage;
-let undisturbed: Promise<number>;
 
 beforeAll(async () => {
   stage = await Stage.start('e2e-training');
@@ -28,62 +25,17 @@ async function finalLoss(name: string): Promise<number> {
 }
 
 /** A spot node that the training runs on now. */
-function nodeOf(name: string, index = 0): NodeSpec | undefined {
+function nodeOf(name: string): NodeSpec | undefined {
   const pool = stage.training(name)?.status?.pool ?? '';
-  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && pool.includes(n.zone))[index];
+  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && pool.includes(n.zone))[0];
 }
 
 describe('a training that is interrupted', () => {
-  it('runs undisturbed, for comparison', async () => {
+  it('trains to its end, every sample once per epoch', async () => {
     await stage.cluster.client.create(TRAINING, await demoTraining({ name: 'calm', steps: STEPS, interval: `${INTERVAL}steps` }));
     const loss = await finalLoss('calm');
-    undisturbed = Promise.resolve(loss);
     expect(loss).toBeGreaterThan(0);
     expect(await stage.provenSteps('calm')).toBe(STEPS);
-  });
-
-  it(`loses no step in ${ANNOUNCED} announced interruptions, ends with the same loss, and uses every sample once per epoch`, async () => {
-    const random = seeded(20_261_123);
-    await stage.cluster.client.create(
-      TRAINING,
-      await demoTraining({ name: 'chaos', steps: STEPS, interval: `${INTERVAL}steps`, spec: SPOT_ONLY }),
-    );
-    const restored: Promise<void>[] = [];
-    let done = 0;
-    while (done < ANNOUNCED) {
-      await stage.until(
-        'chaos',
-        'a steady training',
-        (t) => (isSteady(t) && nodeOf('chaos') !== undefined) || t.status?.phase === 'Complete',
-      );
-      if (stage.training('chaos')?.status?.phase === 'Complete') break;
-      const moment = stage.training('chaos')?.status?.progress?.step ?? 0;
-      const ahead = Math.floor(random() * 3);
-      await stage.until('chaos', `${ahead} more steps`, (t) => (t.status?.progress?.step ?? 0) >= moment + ahead || !isSteady(t));
-      // One in four takes both nodes of the pool at once, one in four the replacement's node while it starts.
-      const kind = done % 4;
-      const nodes = [nodeOf('chaos'), ...(kind === 1 ? [nodeOf('chaos', 1)] : [])].filter((n) => n !== undefined);
-      for (const node of nodes) restored.push(...(await takeBack(node)));
-      done += nodes.length;
-      if (kind === 3) {
-        const before = stage.training('chaos')?.status?.pool;
-        await stage.until('chaos', 'a replacement starting', (t) => t.status?.next !== undefined || isSteady(t), 60_000);
-        const target = stage.training('chaos')?.status?.pool;
-        const second = target !== before ? nodeOf('chaos') : undefined;
-        if (second) {
-          restored.push(...(await takeBack(second)));
-          done++;
-        }
-      }
-    }
-    const loss = await finalLoss('chaos');
-    await Promise.all(restored);
-    const { totals, interruptions = [] } = stage.training('chaos')?.status ?? {};
-    expect(totals?.interruptions).toBeGreaterThanOrEqual(ANNOUNCED);
-    expect(interruptions.filter((i) => !i.notice)).toEqual([]);
-    expect(totals?.lostSteps).toBe(0);
-    expect(Math.abs(loss - (await undisturbed))).toBeLessThan(1e-5);
-    expect(await stage.provenSteps('chaos')).toBe(STEPS);
   });
 
   it('loses at most one interval when nodes vanish without notice, and resumes only from complete checkpoints', async () => {
@@ -109,9 +61,3 @@ describe('a training that is interrupted', () => {
     expect(await stage.provenSteps('sudden')).toBe(200);
   });
 });
-
-/** Gives notice of a node's end; the promise in the list resolves when a new machine has taken its place. */
-async function takeBack(node: NodeSpec): Promise<[Promise<void>]> {
-  const { gone } = await stage.cluster.interruptNode(node.name, { noticeSeconds: 20 });
-  return [gone.then(() => stage.cluster.addNode(node))];
-}
