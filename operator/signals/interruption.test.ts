@@ -176,6 +176,7 @@ describe('messages for caches', () => {
 describe('what is no interruption', () => {
   it.each<[string, V1Node]>([
     ['a healthy node', node()],
+    ['a node of AKS at rest', node({ conditions: [{ type: 'VMEventScheduled', status: 'False', message: 'VM has no scheduled event' }] })],
     ['a cordoned node', tainted('node.kubernetes.io/unschedulable')],
     ['a taint of its pool', tainted('nvidia.com/gpu', 'present')],
     ['unreachable without NoExecute', tainted('node.kubernetes.io/unreachable')],

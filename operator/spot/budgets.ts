@@ -9,7 +9,7 @@ export interface RetryRule {
   readonly windowSeconds?: number;
 }
 
-/** Times (ms since epoch) at which a cause was charged, and how often in all. */
+/** Times (ms since epoch) at which a cause was charged, the first and the latest, and how often in all. */
 export interface RetryHistory {
   readonly cause: RetryCause;
   readonly times: readonly number[];
@@ -17,8 +17,16 @@ export interface RetryHistory {
 }
 
 export type Verdict =
-  | { readonly allowed: true; readonly notBefore: number; readonly history: RetryHistory; readonly message: string }
-  | { readonly allowed: false; readonly history: RetryHistory; readonly message: string };
+  | {
+      readonly allowed: true;
+      /** Not to be started again before this time (ms since epoch). */
+      readonly notBefore: number;
+      /** Retries that are left after this one; null = unlimited. */
+      readonly remaining: number | null;
+      readonly history: RetryHistory;
+      readonly message: string;
+    }
+  | { readonly allowed: false; readonly reason: 'LimitReached' | 'TimeSpent'; readonly history: RetryHistory; readonly message: string };
 
 /** Interruptions and missing capacity are no failures; a program that fails three times an hour will fail a fourth time. */
 const DEFAULT_RULES: readonly RetryRule[] = [
@@ -40,27 +48,43 @@ export function charge(
   now: number,
 ): Verdict {
   const rule = [...rules, ...DEFAULT_RULES].find((r) => fits(r, cause, exitCode));
-  const times = [...(before?.times ?? []), now].slice(-KEPT_TIMES);
-  const history: RetryHistory = { cause, times, count: (before?.count ?? 0) + 1 };
-  const window = rule?.windowSeconds;
-  const counted = window === undefined ? history.count : times.filter((t) => now - t < window * 1000).length;
+  const history: RetryHistory = { cause, times: kept([...(before?.times ?? []), now]), count: (before?.count ?? 0) + 1 };
+  const counted = countWithin(history, rule?.windowSeconds, now);
   const limit = rule?.limit ?? 'unlimited';
   if (limit !== 'unlimited' && counted > limit) {
-    const within = window === undefined ? '' : ` within ${Math.round(window / 60)} min`;
-    return {
-      allowed: false,
-      history,
-      message: `${counted} ${cause === 'error' ? 'errors' : `${cause}s`}${within}, and ${limit} are allowed`,
-    };
+    const within = rule?.windowSeconds === undefined ? '' : ` within ${Math.round(rule.windowSeconds / 60)} min`;
+    const message = `${counted} ${cause === 'error' ? 'errors' : `${cause}s`}${within}, and ${limit} are allowed`;
+    return { allowed: false, reason: 'LimitReached', history, message };
   }
-  const first = times[0] ?? now;
+  const first = history.times[0] ?? now;
   if (rule?.forSeconds !== undefined && now - first > rule.forSeconds * 1000) {
-    return { allowed: false, history, message: `${cause} for longer than ${Math.round(rule.forSeconds / 60)} min` };
+    return { allowed: false, reason: 'TimeSpent', history, message: `${cause} for longer than ${Math.round(rule.forSeconds / 60)} min` };
   }
+  const remaining = limit === 'unlimited' ? null : limit - counted;
+  const left = remaining === null ? '' : `, ${remaining} left`;
+  return { allowed: true, notBefore: now + backoffMs(history, now), remaining, history, message: `retry ${counted}${left}` };
+}
+
+/** 10 s after an error, doubling with each one of the last hour, to 5 min. What is not the program's fault is repeated at once. */
+function backoffMs({ cause, times }: RetryHistory, now: number): number {
+  if (cause !== 'error') return 0;
   const recent = times.filter((t) => now - t < 3_600_000).length;
-  const backoff = cause === 'error' ? Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (recent - 1)) : 0;
-  const left = limit === 'unlimited' ? '' : `, ${limit - counted} left`;
-  return { allowed: true, notBefore: now + backoff, history, message: `retry ${counted}${left}` };
+  return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (recent - 1));
+}
+
+/** The first time stays, however many follow: it tells for how long a cause has gone on. */
+function kept(times: readonly number[]): readonly number[] {
+  return times.length <= KEPT_TIMES ? times : [times[0] ?? 0, ...times.slice(1 - KEPT_TIMES)];
+}
+
+/** Charges within the window. When it reaches back further than the times kept, the pace of those is taken for all of it. */
+function countWithin({ times, count }: RetryHistory, windowSeconds: number | undefined, now: number): number {
+  if (windowSeconds === undefined) return count;
+  const window = windowSeconds * 1000;
+  const seen = times.filter((t) => now - t < window).length;
+  const oldest = times[1] ?? now;
+  if (count <= times.length || now - oldest >= window) return seen;
+  return Math.min(count, Math.round((times.length - 1) * (window / Math.max(1, now - oldest))));
 }
 
 function fits(rule: RetryRule, cause: RetryCause, exitCode: number | null): boolean {

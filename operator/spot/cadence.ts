@@ -13,10 +13,12 @@ export interface CadenceInput {
 
 /**
  * Seconds between checkpoints that maximize availability: T = C + √(2(M+R)C + C²), with C the stall of a save, M the expected
- * remaining life and R the restart time (arXiv 2410.18124). For small C it is Young's √(2MC).
+ * remaining life and R the restart time (arXiv 2410.18124). For small C and R it is the first-order optimum √(2MC) of Young (1974),
+ * which Daly (2006) refined in the same way, by counting the restart with the life.
  */
 export function checkpointIntervalSeconds({ saveSeconds, restartSeconds, remainingLifeSeconds }: CadenceInput): number {
   const c = Math.max(0, saveSeconds);
-  const best = c + Math.sqrt(2 * (remainingLifeSeconds + restartSeconds) * c + c * c);
+  const cycle = Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, remainingLifeSeconds) + Math.max(0, restartSeconds));
+  const best = c + Math.sqrt(2 * cycle * c + c * c);
   return Math.round(Math.min(LONGEST_SECONDS, Math.max(SHORTEST_SECONDS, best)));
 }

@@ -19,24 +19,33 @@ export type DeadlineChoice = 'spot' | 'onDemand' | 'idle';
  * spot whenever it can be had, on-demand when behind the line, and stay on on-demand to the end once only that can still make it.
  */
 export function uniformProgress(input: DeadlineInput): DeadlineChoice {
-  const { now, start, deadline, totalSeconds, doneSeconds, changeoverSeconds, current, spotAvailable } = input;
+  const { now, deadline, totalSeconds, doneSeconds, changeoverSeconds, current, spotAvailable } = input;
   const remaining = totalSeconds - doneSeconds;
   if (remaining <= 0) return 'idle';
   const left = deadline - now;
-  // Safety net: after this moment a change-over onto on-demand, or a second one if spot fails, would be too late.
+  // Safety net: after this moment a change-over onto on-demand, or a second one if spot fails, would be too late. Spot that is
+  // already warm keeps pace with the clock, so it may go on until it is taken away.
   if (current === 'spot' ? left <= remaining + changeoverSeconds && !spotAvailable : left <= remaining + 2 * changeoverSeconds)
     return 'onDemand';
   if (current === 'spot' && spotAvailable) return 'spot';
-  const expected = ((now - start) / Math.max(1, deadline - start)) * totalSeconds;
-  if (current === 'onDemand') {
-    const ahead = doneSeconds - ((now + 2 * changeoverSeconds - start) / Math.max(1, deadline - start)) * totalSeconds;
-    return spotAvailable && ahead >= 0 ? 'spot' : 'onDemand';
-  }
+  // Hysteresis: away from on-demand only with so much lead that the way there and back would not use it up.
+  if (current === 'onDemand') return spotAvailable && doneSeconds >= progressDue(input, now + 2 * changeoverSeconds) ? 'spot' : 'onDemand';
   if (spotAvailable) return 'spot';
-  return doneSeconds < expected ? 'onDemand' : 'idle';
+  return doneSeconds < progressDue(input, now) ? 'onDemand' : 'idle';
 }
 
-/** When the safety net will demand on-demand, if nothing is done until then (seconds, on the clock of the input). */
-export function latestOnDemandStart({ deadline, totalSeconds, doneSeconds, changeoverSeconds }: DeadlineInput): number {
-  return deadline - (totalSeconds - doneSeconds) - 2 * changeoverSeconds;
+/** Seconds of training that the line asks for by then. */
+function progressDue({ start, deadline, totalSeconds }: DeadlineInput, at: number): number {
+  return ((at - start) / Math.max(1, deadline - start)) * totalSeconds;
+}
+
+/**
+ * When a training that waits for spot would be put on on-demand, if spot does not come (seconds, on the input's clock; never before
+ * its now): when the line overtakes its progress, or when the safety net demands it.
+ */
+export function onDemandStartsAt(input: DeadlineInput): number {
+  const { now, start, deadline, totalSeconds, doneSeconds, changeoverSeconds } = input;
+  const overtaken = start + (doneSeconds / Math.max(1, totalSeconds)) * (deadline - start);
+  const safetyNet = deadline - (totalSeconds - doneSeconds) - 2 * changeoverSeconds;
+  return Math.max(now, Math.min(overtaken, safetyNet));
 }

@@ -48,6 +48,9 @@ export type Placement =
       readonly retryAt: number | null;
     };
 
+/** Of a spot node of which nothing is known. */
+const ASSUMED_LIFE_HOURS = 12;
+
 interface Candidate {
   readonly request: PlacementRequest;
   readonly pool: PoolView;
@@ -91,7 +94,10 @@ export function place(request: PlacementRequest, pools: readonly PoolView[], now
     else candidates.push(pool);
   }
   const best = candidates
-    .map((pool) => ({ pool, workers: workersIn(request, pool), score: costPerUsefulHour(request, pool) }))
+    .map((pool) => {
+      const workers = workersIn(request, pool);
+      return { pool, workers, score: costPerUsefulHour(request, pool, workers) };
+    })
     .toSorted(
       (a, b) =>
         preference(request, a.pool) - preference(request, b.pool) ||
@@ -109,7 +115,7 @@ function refused(
   refusals: readonly { pool: PoolView; refusal: Refusal }[],
 ): Placement {
   const serious = refusals.filter((r) => r.refusal.reason !== 'Mismatch');
-  const need = `${request.min} ${request.min === 1 ? 'worker' : 'workers'}${request.gpusPerWorker > 0 ? ` of ${request.gpusPerWorker} ${request.accelerator ?? 'GPU'}s` : ''}`;
+  const need = `${request.min} ${request.min === 1 ? 'worker' : 'workers'}${request.gpusPerWorker > 0 ? ` of ${request.gpusPerWorker} ${request.accelerator ?? 'GPU'}${request.gpusPerWorker === 1 ? '' : 's'}` : ''}`;
   if (serious.length === 0) {
     const why =
       pools.length === 0
@@ -124,14 +130,12 @@ function refused(
   }
   const reason = serious.some((r) => r.refusal.reason === 'NoCapacity') ? 'NoCapacity' : 'TooExpensive';
   const retries = serious.flatMap((r) => r.refusal.retryAt ?? []);
-  const hint =
-    reason === 'TooExpensive'
-      ? 'Raise maxPricePerHour or add a pool'
-      : 'Raise maxPricePerHour, add a pool, or wait: it starts by itself when there is room';
+  const ways = [...(request.maxPricePerHour === null ? [] : ['raise maxPricePerHour']), 'add a pool'];
+  const hint = reason === 'TooExpensive' ? ways.join(' or ') : `${ways.join(', ')}, or wait: it starts by itself when there is room`;
   return {
     pool: null,
     reason,
-    message: `No pool has room for ${need}: ${serious.map((r) => `${r.pool.name} ${r.refusal.message}`).join(', ')}. ${hint}`,
+    message: `No pool has room for ${need}: ${serious.map((r) => `${r.pool.name} ${r.refusal.message}`).join(', ')}. ${hint[0]?.toUpperCase()}${hint.slice(1)}`,
     retryAt: retries.length === 0 ? null : Math.min(...retries),
   };
 }
@@ -208,13 +212,19 @@ function share(pool: PoolView, gpusPerWorker: number): number {
   return pool.gpusPerNode === 0 || gpusPerWorker === 0 ? 1 : gpusPerWorker / pool.gpusPerNode;
 }
 
-/** Price of an hour in which training goes forward: each expected loss of a node costs a restart. */
-function costPerUsefulHour(request: PlacementRequest, pool: PoolView): number {
-  const life = pool.capacity === 'onDemand' ? Number.POSITIVE_INFINITY : (pool.remainingLifeHours ?? 12);
-  const restart = request.restartSeconds / 3_600;
-  const useful = Math.max(0.05, 1 - restart / Math.max(life, 1e-6));
-  const moving = request.currentPool !== null && request.currentPool !== pool.name ? 1.02 : 1;
-  return (pricePerHour(pool, 1, request.gpusPerWorker) / useful) * moving;
+/** A move must save at least so much, or two pools of about the same price would pass a training back and forth. */
+const MOVE_PENALTY = 1.02;
+
+/**
+ * Price per worker of an hour in which training goes forward. Each loss of a node stops the whole gang for a restart, and the first
+ * of n nodes is lost n times as soon as one: of every life/n + restart hours that are paid for, life/n are of use.
+ */
+function costPerUsefulHour(request: PlacementRequest, pool: PoolView, workers: number): number {
+  const moving = request.currentPool !== null && request.currentPool !== pool.name ? MOVE_PENALTY : 1;
+  const price = pricePerHour(pool, 1, request.gpusPerWorker) * moving;
+  if (pool.capacity === 'onDemand') return price;
+  const gangLife = Math.max(1e-6, pool.remainingLifeHours ?? ASSUMED_LIFE_HOURS) / workers;
+  return price * (1 + request.restartSeconds / 3_600 / gangLife);
 }
 
 function reasonFor(request: PlacementRequest, pool: PoolView, workers: number): string {
