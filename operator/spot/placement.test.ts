@@ -28,6 +28,7 @@ function request(change: Partial<PlacementRequest> = {}): PlacementRequest {
     accelerator: null,
     capacity: 'auto',
     wanted: null,
+    onDemandAt: null,
     maxPricePerHour: null,
     budgetLeft: null,
     currentPool: null,
@@ -129,6 +130,26 @@ describe('refusals', () => {
   });
 });
 
+describe('with time to spare before a deadline', () => {
+  const later = { onDemandAt: NOW + 3_600_000 };
+
+  it('waits for spot, and says when on-demand starts by itself', () => {
+    const answer = place(request(later), [pool('full', { freeSlots: 0 }), onDemand('od')], NOW);
+    expect(answer).toMatchObject({ pool: null, reason: 'NoCapacity', retryAt: NOW + 3_600_000 });
+    expect(answer.message).toContain('od starts by itself at 01:00 UTC to meet the deadline if no spot comes');
+  });
+
+  it('waits no longer than that, nor for spot that cannot come', () => {
+    expect(chosen({ onDemandAt: NOW }, pool('full', { freeSlots: 0 }), onDemand('od'))).toBe('od');
+    expect(chosen(later, onDemand('od'))).toBe('od');
+    expect(chosen({ ...later, accelerator: 'H100' }, pool('full', { freeSlots: 0 }), onDemand('od', { accelerator: 'H100' }))).toBe('od');
+  });
+
+  it('takes spot that is there', () => {
+    expect(chosen(later, pool('spot'), onDemand('od'))).toBe('spot');
+  });
+});
+
 describe('prices', () => {
   it('are for the share of a node that a worker takes; a CPU worker pays for the node', () => {
     expect(pricePerHour(pool('a'), 2, 4)).toBe(1);
@@ -163,6 +184,7 @@ describe('any pools and any request', () => {
       wanted: fc.option(fc.constantFrom('spot' as const, 'onDemand' as const)),
       maxPricePerHour: fc.option(fc.double({ min: 0.1, max: 20, noNaN: true })),
       currentPool: fc.option(fc.constantFrom('pool-0', 'pool-1')),
+      onDemandAt: fc.option(fc.constantFrom(NOW, NOW + 60_000)),
     })
     .map(({ more, ...rest }) => request({ ...rest, max: rest.min + more }));
 
@@ -195,7 +217,7 @@ describe('any pools and any request', () => {
       fc.property(asked, pools, (one, all) => {
         const answer = place(one, all, NOW);
         expect(place(one, all.toReversed(), NOW).pool).toEqual(answer.pool);
-        if (answer.pool !== null) expect(place(one, [answer.pool], NOW)).toEqual(answer);
+        if (answer.pool !== null) expect(place(one, [answer.pool], NOW)).toEqual(answer); // whoever is chosen would be chosen alone
       }),
       { seed: 1, numRuns: 1_000 },
     );

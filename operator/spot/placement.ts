@@ -29,6 +29,8 @@ export interface PlacementRequest {
   readonly capacity: 'spot' | 'onDemand' | 'auto';
   /** What the deadline asks for now; null = no preference. */
   readonly wanted: 'spot' | 'onDemand' | null;
+  /** With time to spare before a deadline, on-demand waits until then (ms since epoch) for spot to come; null = it does not wait. */
+  readonly onDemandAt: number | null;
   /** For all workers together, US dollars per hour. */
   readonly maxPricePerHour: number | null;
   /** US dollars. */
@@ -55,6 +57,8 @@ interface Candidate {
   readonly request: PlacementRequest;
   readonly pool: PoolView;
   readonly now: number;
+  /** Whether there is a spot pool that could hold the gang if it had room: only then does waiting make sense. */
+  readonly spotMayCome: boolean;
 }
 
 interface Refusal {
@@ -71,10 +75,14 @@ const POLICIES: readonly Policy[] = [
   rightCapacity, // spot or on-demand, as the spec says
   trulySpot, // a spot price at the on-demand price saves nothing and is still taken away
   affordable, // the price limit of the spec
+  worthwhileNow, // with time to spare before its deadline, a training waits for spot
   notAvoided, // failed in this very decision
   notBlocked, // found dry a short while ago
   hasRoom, // at least the smallest world fits, now or after growing
 ];
+
+/** Refusals that no waiting changes. */
+const LASTING: readonly Policy[] = [rightAccelerator, rightCapacity, trulySpot, affordable];
 
 /** Where to run: the pool that gives most useful time for the money, or why there is none, each pool's refusal by name. */
 export function place(request: PlacementRequest, pools: readonly PoolView[], now: number): Placement {
@@ -88,8 +96,10 @@ export function place(request: PlacementRequest, pools: readonly PoolView[], now
   }
   const refusals: { pool: PoolView; refusal: Refusal }[] = [];
   const candidates: PoolView[] = [];
+  const fits = (pool: PoolView) => LASTING.every((policy) => policy({ request, pool, now, spotMayCome: false }) === null);
+  const spotMayCome = pools.some((pool) => pool.capacity === 'spot' && fits(pool));
   for (const pool of pools) {
-    const refusal = POLICIES.map((policy) => policy({ request, pool, now })).find((r) => r !== null);
+    const refusal = POLICIES.map((policy) => policy({ request, pool, now, spotMayCome })).find((r) => r !== null);
     if (refusal) refusals.push({ pool, refusal });
     else candidates.push(pool);
   }
@@ -163,6 +173,13 @@ function affordable({ request, pool }: Candidate): Refusal | null {
   return price <= request.maxPricePerHour ? null : { reason: 'TooExpensive', message: `quotes $${price.toFixed(2)}/h for ${request.min}` };
 }
 
+function worthwhileNow({ request, pool, now, spotMayCome }: Candidate): Refusal | null {
+  const { onDemandAt } = request;
+  if (pool.capacity !== 'onDemand' || onDemandAt === null || onDemandAt <= now || !spotMayCome) return null;
+  const message = `starts by itself at ${timeOfDay(onDemandAt)} to meet the deadline if no spot comes`;
+  return { reason: 'NoCapacity', message, retryAt: onDemandAt };
+}
+
 function notAvoided({ request, pool, now }: Candidate): Refusal | null {
   return request.avoid.has(pool.name) ? { reason: 'NoCapacity', message: 'has just refused a launch', retryAt: now + 30_000 } : null;
 }
@@ -171,9 +188,13 @@ function notBlocked({ pool, now }: Candidate): Refusal | null {
   if (pool.blockedUntil === null || pool.blockedUntil <= now) return null;
   return {
     reason: 'NoCapacity',
-    message: `refused launches lately (next try ${new Date(pool.blockedUntil).toISOString().slice(11, 16)} UTC)`,
+    message: `refused launches lately (next try ${timeOfDay(pool.blockedUntil)})`,
     retryAt: pool.blockedUntil,
   };
+}
+
+function timeOfDay(ms: number): string {
+  return `${new Date(ms).toISOString().slice(11, 16)} UTC`;
 }
 
 function hasRoom({ request, pool }: Candidate): Refusal | null {

@@ -1,7 +1,7 @@
 import type { World } from '../api/protocol.ts';
 import type { VicunaTraining, VicunaTrainingStatus } from '../api/vicuna-training.ts';
 import type { Failure } from './failures.ts';
-import type { TrainingState } from './state.ts';
+import type { TrainingState, WorkerPod } from './state.ts';
 
 export type Spec = VicunaTraining['spec'];
 export type Status = VicunaTrainingStatus;
@@ -28,11 +28,11 @@ export interface PodRemoval {
   readonly gracePeriodSeconds?: number;
 }
 
-/** Something that pools learn from a training: a launch that worked or did not, an interruption. */
+/** Something that pools learn from a training: a launch that worked or did not, an interruption, a node given up in good health. */
 export interface PoolObservation {
   readonly pool: string;
-  readonly kind: 'launched' | 'noCapacity' | 'interrupted';
-  /** Seconds that the lost node's pod had lived, for interruptions. */
+  readonly kind: 'launched' | 'noCapacity' | 'interrupted' | 'released';
+  /** Seconds that the pod had lived on its node, for interruptions and releases. */
   readonly livedSeconds?: number;
 }
 
@@ -97,11 +97,18 @@ export class Draft {
     this.wakeAt = Math.min(this.wakeAt ?? Number.POSITIVE_INFINITY, at);
   }
 
+  /** Tells the pool how long a node lasted that is given up in good health. */
+  release(pod: WorkerPod): void {
+    if (pod.phase !== 'Running' || pod.interruption !== null) return;
+    this.observations.push({ pool: pod.pool, kind: 'released', livedSeconds: Math.max(0, (this.now - pod.createdAt) / 1000) });
+  }
+
   removePod(name: string): void {
     const pod = this.state.pods.get(name);
     if (pod === undefined || this.remove.has(name)) return;
     const nodeGone = pod.interruption?.source === 'node-absent';
     if (pod.terminating && !nodeGone) return;
+    if (!this.isTrue('Complete')) this.release(pod);
     this.remove.set(name, nodeGone ? { name, uid: pod.uid, gracePeriodSeconds: 0 } : { name, uid: pod.uid });
   }
 

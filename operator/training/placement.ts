@@ -1,6 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import { checkpointIntervalSeconds } from '../spot/cadence.ts';
-import { uniformProgress } from '../spot/deadline.ts';
+import { type DeadlineInput, onDemandStartsAt, uniformProgress } from '../spot/deadline.ts';
 import { parseDollars } from '../spot/ledger.ts';
 import { type Placement, place, pricePerHour } from '../spot/placement.ts';
 import { type Draft, milliseconds, type StatusWorld } from './draft.ts';
@@ -15,6 +15,8 @@ const FIRST_SAVE_SECONDS = 5;
 /** Where the whole gang should run, by the spec's placement and what is known of the pools. */
 export function choosePool(d: Draft, { min, max }: { min: number; max: number }): Placement {
   const { placement, workers } = d.spec;
+  const deadline = deadlineInput(d);
+  const wanted = deadline === null ? null : uniformProgress(deadline);
   const spent = parseDollars(d.status.totals?.cost) / 1e6;
   return place(
     {
@@ -23,7 +25,8 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
       gpusPerWorker: workers.gpusPerWorker,
       accelerator: placement.accelerator ?? null,
       capacity: placement.capacity,
-      wanted: wantedCapacity(d),
+      wanted: wanted === 'idle' ? 'spot' : wanted,
+      onDemandAt: deadline !== null && wanted === 'idle' ? onDemandStartsAt(deadline) * 1000 : null,
       maxPricePerHour: placement.maxPricePerHour === undefined ? null : Number(placement.maxPricePerHour),
       budgetLeft: placement.budget === undefined ? null : Number(placement.budget) - spent,
       currentPool: d.status.pool ?? null,
@@ -35,22 +38,22 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
   );
 }
 
-/** What the deadline asks for, by Uniform Progress, once the length of the run is known; null without a deadline. */
-function wantedCapacity(d: Draft): 'spot' | 'onDemand' | null {
+/** What the deadline's policy needs to know, once the length of the run is known; null without a deadline. */
+function deadlineInput(d: Draft): DeadlineInput | null {
   const { placement } = d.spec;
-  const { progress } = d.status;
+  const { progress, checkpoint } = d.status;
   if (placement.capacity !== 'auto' || placement.deadline === undefined || !progress?.stepSeconds || progress.totalSteps === 0) return null;
-  const choice = uniformProgress({
+  return {
     now: d.now / 1000,
     start: (milliseconds(d.status.startedAt) ?? d.now) / 1000,
     deadline: Date.parse(placement.deadline) / 1000,
     totalSeconds: progress.totalSteps * progress.stepSeconds,
-    doneSeconds: progress.step * progress.stepSeconds,
+    // Only what is committed counts: the next world resumes from there.
+    doneSeconds: Math.min(progress.step, checkpoint?.step ?? 0) * progress.stepSeconds,
     changeoverSeconds: restartSeconds(d),
     current: 'idle',
     spotAvailable: d.state.pools.some((p) => p.capacity === 'spot' && p.freeSlots >= d.spec.workers.min),
-  });
-  return choice === 'idle' ? 'spot' : choice;
+  };
 }
 
 /** A move to spot must save at least twice what it costs: estimates are rough, and a move may be followed by an interruption. */
@@ -64,7 +67,8 @@ export function isWorthMoving(d: Draft, world: StatusWorld): boolean {
   const { progress } = d.status;
   if (d.spec.placement.capacity !== 'auto' || world.capacity !== 'onDemand' || !progress?.stepSeconds || progress.totalSteps === 0)
     return false;
-  if (wantedCapacity(d) === 'onDemand' || world.generation !== d.status.generation) return false;
+  const deadline = deadlineInput(d);
+  if ((deadline !== null && uniformProgress(deadline) === 'onDemand') || world.generation !== d.status.generation) return false;
   const size = world.members.length;
   const gpus = d.spec.workers.gpusPerWorker;
   const here = d.state.pools.find((p) => p.name === world.pool);

@@ -432,3 +432,63 @@ it('writes progress at most every 10 s, a checkpoint at once', () => {
   expect(w.status.checkpoint?.step).toBe(23);
   expect(w.status.progress?.step).toBe(23);
 });
+
+describe('a deadline with capacity auto', () => {
+  /** 100 steps of 10 s with a checkpoint at 10, on spot that is lost and does not come back; on-demand has room. */
+  function stranded(deadlineSeconds: number): World {
+    const deadline = new Date(START + deadlineSeconds * 1000).toISOString();
+    const od = pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 3 } });
+    const w = new World({ placement: { capacity: 'auto', deadline } }, [pool('aws-a'), od]).running(20, 10);
+    for (const name of [...w.pods.keys()]) w.report(name, { step: 20, stepSeconds: 10, checkpoint: checkpointAt(10, w.now) });
+    w.now += 10_000;
+    w.step();
+    w.pools = [pool('aws-a', { freeSlots: 0 }), od];
+    for (const name of [...w.pods.keys()]) w.lose(name);
+    w.step();
+    return w;
+  }
+
+  it('waits for spot while there is time, and says when on-demand starts by itself', () => {
+    const w = stranded(100_000);
+    expect(w.status.next).toBeUndefined();
+    expect(w.condition('Placed')?.message).toContain('od starts by itself at');
+    const at = w.last?.wakeAt ?? 0;
+    expect(at).toBeGreaterThan(w.now + 60_000);
+    w.now = at + 1_000;
+    w.step();
+    expect(w.status.next).toMatchObject({ pool: 'od', capacity: 'onDemand' });
+  });
+
+  it('takes on-demand at once when only that can make it, counting no step that is not committed', () => {
+    // 900 s from the checkpoint at step 10, and two change-overs of 60 s: more than the 1,009 s that are left. From step 20 it would fit.
+    expect(stranded(1_020).status.next).toMatchObject({ pool: 'od' });
+    expect(stranded(1_060).status.next).toBeUndefined();
+  });
+});
+
+describe('what pools learn', () => {
+  const released = (w: World) => w.last?.observations.filter((o) => o.kind === 'released').map((o) => o.livedSeconds);
+
+  it('how long nodes lasted that a suspended or complete training gives up', () => {
+    const w = new World().running();
+    w.now += 3_600_000;
+    for (const name of [...w.pods.keys()]) w.report(name, { state: 'succeeded', step: 100 });
+    w.step();
+    expect(w.status.phase).toBe('Complete');
+    expect(released(w)).toEqual([3_601, 3_601]);
+    w.now += 120_000;
+    w.step();
+    expect(released(w)).toEqual([]);
+  });
+
+  it('nothing of that from nodes that are taken away', () => {
+    const w = new World().running();
+    for (const name of [...w.pods.keys()]) w.lose(name);
+    w.step();
+    expect(w.last?.observations.filter((o) => o.kind === 'interrupted')).toHaveLength(2);
+    w.start('demo-g2-0', 'demo-g2-1');
+    w.step();
+    expect(w.last?.remove.map((p) => p.name)).toEqual(['demo-g1-0', 'demo-g1-1']);
+    expect(released(w)).toEqual([]);
+  });
+});

@@ -138,6 +138,10 @@ function finish(d: Draft): boolean {
   d.status.finishedAt = isoTime(d.now);
   d.phase = 'Complete';
   delete d.status.next;
+  for (const { pod: name } of world.members) {
+    const worker = d.state.pods.get(name);
+    if (worker) d.release(worker);
+  }
   for (const record of openRecords(d)) record.resumedAt ??= isoTime(d.now);
   d.condition('Complete', 'True', 'Finished', `all ${d.status.progress?.totalSteps ?? ''} steps done`.replace('  ', ' '));
   d.condition('Running', 'False', 'Finished', 'the training is complete');

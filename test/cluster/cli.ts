@@ -1,6 +1,6 @@
 // `npm run cluster -- up|down|status|interrupt NODE|kill NODE|restore NODE`: the embedded cluster by hand.
-import { parseArgs } from 'node:util';
 import { Cluster, clusterNames, removeCluster } from './cluster.ts';
+import { parseCommand } from './command.ts';
 import { DEMO_NODES } from './demo-nodes.ts';
 import { missingPrerequisites } from './preflight.ts';
 import { StepDisplay } from './progress.ts';
@@ -47,13 +47,20 @@ async function attached(): Promise<Cluster> {
 }
 
 /** Removes every cluster that no living process owns: this one, a demo's that was kept, and what crashes have left. */
-async function down(): Promise<void> {
-  for (const name of clusterNames()) {
+async function down(): Promise<number> {
+  const names = clusterNames();
+  if (names.length === 0) console.log('there is no cluster');
+  let refused = 0;
+  for (const name of names) {
     await removeCluster(name).then(
       () => console.log(`${name} is gone`),
-      (error: Error) => console.log(error.message),
+      (error: Error) => {
+        refused++;
+        console.error(error.message);
+      },
     );
   }
+  return refused === 0 ? 0 : 1;
 }
 
 async function status(): Promise<void> {
@@ -63,58 +70,46 @@ async function status(): Promise<void> {
     console.log(`${name.padEnd(16)} ${cloud.padEnd(10)} ${zone.padEnd(16)} ${capacity.padEnd(9)} ${gpus} GPUs`);
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { notice: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-});
-const [command, node] = positionals;
-
-async function main(): Promise<number> {
-  if (values.help || command === undefined) {
-    console.log(USAGE);
-    return values.help ? 0 : 2;
+async function main(args: readonly string[]): Promise<number> {
+  const parsed = parseCommand(args);
+  if ('mistake' in parsed) {
+    console.error(`${parsed.mistake}\n\n${USAGE}`);
+    return 2;
   }
-  const needsNode = (): string => {
-    if (node === undefined) throw new Error(`${command} needs a node's name: see \`npm run cluster -- status\``);
-    return node;
-  };
-  switch (command) {
+  const { node = '' } = parsed;
+  switch (parsed.command) {
+    case 'help':
+      console.log(USAGE);
+      return 0;
     case 'up':
       await up();
       return 0;
     case 'down':
-      await down();
-      return 0;
+      return down();
     case 'status':
       await status();
       return 0;
     case 'interrupt': {
       const cluster = await attached();
-      const { seconds, gone } = await cluster.interruptNode(
-        needsNode(),
-        values.notice === undefined ? {} : { noticeSeconds: Number(values.notice) },
-      );
+      const { seconds, gone } = await cluster.interruptNode(node, parsed.notice === undefined ? {} : { noticeSeconds: parsed.notice });
       console.log(`${node} has notice; it goes in ${seconds} s`);
       await gone;
       console.log(`${node} is gone`);
       return 0;
     }
     case 'kill':
-      await (await attached()).killNode(needsNode());
+      await (await attached()).killNode(node);
       console.log(`${node} is gone`);
       return 0;
     case 'restore':
-      await (await attached()).restoreNode(needsNode());
+      await (await attached()).restoreNode(node);
       console.log(`${node} is ready`);
       return 0;
-    default:
-      console.error(`There is no command "${command}".\n\n${USAGE}`);
-      return 2;
   }
 }
 
 process.exit(
-  await main().catch((error: Error) => {
+  await main(process.argv.slice(2)).catch((error: Error) => {
     console.error(error.message);
     return 1;
   }),

@@ -1,13 +1,15 @@
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isConflict, isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import { ensurePackages } from './apt.ts';
+import { StateFile, withNode, withoutNode } from './cluster-state.ts';
 import { attachControlPlane, type ControlPlane, lastWords, startControlPlane } from './control-plane.ts';
 import { ensureImages } from './images.ts';
-import { claimNetwork, NetworkInUse, nextIndex } from './network.ts';
+import { claimNetwork, NetworkInUse } from './network.ts';
 import { killNode, linkTools, type NodeState, removeNodeRemains, startNode } from './node.ts';
 import { type NodeSpec, noticeTaint } from './node-profiles.ts';
+import { Notices } from './notices.ts';
 import { isKept, livingOwner, Ownership } from './ownership.ts';
 import { RUN } from './paths.ts';
 import { pythonSitePackages } from './python.ts';
@@ -30,32 +32,19 @@ export interface ClusterOptions {
   readonly progress?: Progress;
 }
 
-/** What a later process needs to drive the cluster. */
-interface ClusterState {
-  readonly name: string;
-  readonly address: string;
-  readonly url: string;
-  readonly s3Port: number;
-  readonly images: string;
-  readonly nodes: NodeState[];
-  /** Nodes that were taken away and can be restored. */
-  readonly lost: NodeSpec[];
-  lastIndex: number;
-}
-
 /** A real Kubernetes cluster on this machine: a control plane, and nodes with a kubelet and a containerd of their own. */
 export class Cluster {
   readonly directory: string;
   readonly controlPlane: ControlPlane;
   readonly client: KubeClient;
   readonly s3: S3;
-  readonly #state: ClusterState;
+  readonly #state: StateFile;
   readonly #ownership: Ownership | null;
-  readonly #doomed = new Map<string, NodeJS.Timeout>();
+  readonly #notices = new Notices();
 
   private constructor(
     directory: string,
-    { controlPlane, client, s3, state, ownership }: ClusterParts & { state: ClusterState; ownership: Ownership | null },
+    { controlPlane, client, s3, state, ownership }: ClusterParts & { state: StateFile; ownership: Ownership | null },
   ) {
     this.directory = directory;
     this.controlPlane = controlPlane;
@@ -88,7 +77,7 @@ export class Cluster {
     const ownership = Ownership.take(directory);
     const giveUp = async () => {
       await removeRemains(directory);
-      ownership.release();
+      await ownership.release();
     };
     const address = await claim(directory).catch(async (error) => {
       await giveUp();
@@ -97,8 +86,8 @@ export class Cluster {
     try {
       const parts = await startParts(directory, address, options.audit === true);
       const { url } = parts.controlPlane;
-      const state: ClusterState = { name, address, url, s3Port: parts.s3.port, images, nodes: [], lost: [], lastIndex: 0 };
-      save(directory, state);
+      const state = new StateFile(directory);
+      state.create({ name, address, url, s3Port: parts.s3.port, images, nodes: [], lost: [], lastIndex: 0 });
       const cluster = new Cluster(directory, { ...parts, state, ownership });
       progress('cluster', `${options.nodes.length} nodes`);
       // Two at a time: more only makes them wait for each other on a small machine.
@@ -121,10 +110,13 @@ export class Cluster {
   /** A cluster that an earlier command has started. */
   static async attach(name: string): Promise<Cluster> {
     const directory = join(RUN, name);
-    const state = JSON.parse(readFileSync(stateFile(directory), 'utf8')) as ClusterState;
-    const controlPlane = attachControlPlane(join(directory, 'control-plane'), state.address, state.url);
+    const state = new StateFile(directory);
+    if (!state.exists)
+      throw new Error(`the cluster "${name}" is not up yet, or its start was cut off: wait, or remove it with \`npm run cluster -- down\``);
+    const { address, url, s3Port } = state.read();
+    const controlPlane = attachControlPlane(join(directory, 'control-plane'), address, url);
     const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
-    const s3 = S3.attach({ directory: join(directory, 's3'), address: state.address, port: state.s3Port });
+    const s3 = S3.attach({ directory: join(directory, 's3'), address, port: s3Port });
     return new Cluster(directory, { controlPlane, client, s3, state, ownership: null });
   }
 
@@ -143,21 +135,17 @@ export class Cluster {
   }
 
   get nodes(): NodeSpec[] {
-    return this.#state.nodes.map((n) => n.spec);
+    return this.#state.read().nodes.map((n) => n.spec);
   }
 
   /** Adds a node and waits until pods can run on it. */
   async addNode(spec: NodeSpec): Promise<void> {
-    const state = this.#state;
-    if (state.nodes.some((n) => n.spec.name === spec.name)) throw new Error(`there is a node ${spec.name} already`);
-    const index = nextIndex(state.lastIndex, new Set(state.nodes.map((n) => n.index)));
-    state.lastIndex = index;
+    const { nodes, images } = this.#state.read();
+    if (nodes.some((n) => n.spec.name === spec.name)) throw new Error(`there is a node ${spec.name} already`);
+    const index = await this.#state.reserveIndex();
     const { controlPlane, directory, address } = this;
-    const node = await startNode(spec, { controlPlane, directory, index, images: state.images, dnsAddress: address });
-    state.nodes.push(node);
-    const lost = state.lost.findIndex((s) => s.name === spec.name);
-    if (lost >= 0) state.lost.splice(lost, 1);
-    save(this.directory, this.#state);
+    const node = await startNode(spec, { controlPlane, directory, index, images, dnsAddress: address });
+    await this.#state.change((state) => withNode(state, node));
     await until(`node ${spec.name} ready (log: ${node.directory}/kubelet.log)`, 60_000, async () => {
       if (!node.pids.every(isAlive))
         throw new Fatal(`kubelet or containerd of ${spec.name} ended: ${lastWords(join(node.directory, 'kubelet.log'))}`);
@@ -169,9 +157,10 @@ export class Cluster {
 
   /** Brings a node that was taken away back: a new machine of the same kind and name, with nothing on it. */
   async restoreNode(name: string): Promise<void> {
-    const spec = this.#state.lost.find((s) => s.name === name);
+    const state = this.#state.read();
+    const spec = state.lost.find((s) => s.name === name);
     if (!spec) {
-      const lost = this.#state.lost.map((s) => s.name).join(', ') || 'none';
+      const lost = state.lost.map((s) => s.name).join(', ') || 'none';
       throw new Error(`${name} was not taken away; nodes that were: ${lost}`);
     }
     await this.addNode(spec);
@@ -198,11 +187,7 @@ export class Cluster {
     const { taint, seconds: usual } = noticeTaint(node.spec, Date.now());
     const seconds = options.noticeSeconds ?? usual;
     await this.#taint(name, taint);
-    const { promise: gone, resolve, reject } = Promise.withResolvers<void>();
-    // Whoever does not wait for the end shall not be brought down by its failure.
-    gone.catch(() => undefined);
-    const timer = setTimeout(() => void this.killNode(name).then(resolve, reject), seconds * 1000);
-    this.#doomed.set(name, timer);
+    const gone = this.#notices.give(name, seconds, () => this.#end(name, true));
     return { seconds, gone };
   }
 
@@ -222,30 +207,31 @@ export class Cluster {
 
   /** kill -9 of everything on the node; then the cloud's controller removes the Node object, unless told not to. */
   async killNode(name: string, { deleteNode = true }: { deleteNode?: boolean } = {}): Promise<void> {
+    await this.#notices.ending(name, () => this.#end(name, deleteNode));
+  }
+
+  async #end(name: string, deleteNode: boolean): Promise<void> {
     const node = this.#node(name);
-    clearTimeout(this.#doomed.get(name));
-    this.#doomed.delete(name);
     await killNode(node);
     if (deleteNode) await this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 }).catch(ignoreNotFound);
     await removeNodeRemains(node);
-    this.#state.nodes.splice(this.#state.nodes.indexOf(node), 1);
-    this.#state.lost.push(node.spec);
-    save(this.directory, this.#state);
+    await this.#state.change((state) => withoutNode(state, node));
   }
 
   #node(name: string): NodeState {
-    const node = this.#state.nodes.find((n) => n.spec.name === name);
-    if (!node) throw new Error(`there is no node ${name}: the nodes are ${this.#state.nodes.map((n) => n.spec.name).join(', ')}`);
+    const { nodes } = this.#state.read();
+    const node = nodes.find((n) => n.spec.name === name);
+    if (!node) throw new Error(`there is no node ${name}: the nodes are ${nodes.map((n) => n.spec.name).join(', ')}`);
     return node;
   }
 
   /** Ends and removes everything. */
   async stop(): Promise<void> {
-    for (const timer of this.#doomed.values()) clearTimeout(timer);
+    this.#notices.withdraw(new Error('the cluster has stopped'));
     this.client.close();
     await this.s3.stop();
     await removeRemains(this.directory);
-    this.#ownership?.release();
+    await this.#ownership?.release();
   }
 }
 
@@ -282,16 +268,6 @@ async function claim(directory: string): Promise<string> {
 
 function ignoreNotFound(error: unknown): void {
   if (!isNotFound(error)) throw error;
-}
-
-function stateFile(directory: string): string {
-  return join(directory, 'state.json');
-}
-
-/** One rename, so that a crash leaves the state before or the state after. */
-function save(directory: string, state: ClusterState): void {
-  writeFileSync(`${stateFile(directory)}.tmp`, JSON.stringify(state));
-  renameSync(`${stateFile(directory)}.tmp`, stateFile(directory));
 }
 
 /** Names of clusters that exist, running or left behind by a crash. */

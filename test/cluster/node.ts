@@ -7,7 +7,7 @@ import { freePorts } from './control-plane.ts';
 import { bridgeName, gatewayAddress, makeBridge, removeBridge } from './network.ts';
 import { type NodeSpec, nodeLabels, nodeTaints } from './node-profiles.ts';
 import { killAll, processesOf, unmountBelow } from './remains.ts';
-import { attempt, kill, run, startDaemon, until } from './run.ts';
+import { attempt, run, startDaemon, until } from './run.ts';
 import type { ToolName } from './tool-versions.ts';
 import { toolPath } from './tools.ts';
 
@@ -92,9 +92,9 @@ function isSettable(key: string): boolean {
 }
 
 /** Ends everything of the node at once, as a cloud that takes the machine away: nothing gets to say goodbye. */
-export async function killNode({ spec, directory, cgroup, pids }: NodeState): Promise<void> {
-  for (const pid of pids) kill(pid, 'SIGKILL');
-  // Containers outlive their shims, and shims outlive containerd: the cgroups know them all.
+export async function killNode({ spec, directory, cgroup }: NodeState): Promise<void> {
+  // Containers outlive their shims, and shims outlive containerd: the cgroups know them all. Never by a pid from the state file: after a
+  // restart of the machine it may be anybody's.
   await killAll(`everything on ${spec.name} to end`, () => [...processesOf(directory), ...cgroupPids(cgroup)]);
 }
 

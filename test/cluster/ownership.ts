@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -24,11 +24,11 @@ export function isKept(directory: string): boolean {
 /** This process owns the cluster: a reaper removes the cluster when it ends. Call `release` when there is nothing to remove any more. */
 export class Ownership {
   readonly #directory: string;
-  readonly #tell: (word: string) => void;
+  readonly #reaper: ChildProcess;
 
-  private constructor(directory: string, tell: (word: string) => void) {
+  private constructor(directory: string, reaper: ChildProcess) {
     this.#directory = directory;
-    this.#tell = tell;
+    this.#reaper = reaper;
   }
 
   static take(directory: string): Ownership {
@@ -46,16 +46,22 @@ export class Ownership {
     // A reaper that has done its work already is no news.
     pipe.on('error', () => undefined);
     pipe.unref();
-    return new Ownership(directory, (word) => pipe.end(word));
+    return new Ownership(directory, reaper);
   }
 
   /** The cluster outlives this process. */
   keep(): void {
     rmSync(ownerFile(this.#directory), { force: true });
-    this.release();
+    void this.release();
   }
 
-  release(): void {
-    this.#tell('keep');
+  /** Resolves when the reaper has gone home: what is left of a cluster must not be its reaper. */
+  async release(): Promise<void> {
+    const reaper = this.#reaper;
+    if (reaper.exitCode !== null || reaper.signalCode !== null) return;
+    const gone = new Promise<void>((resolve) => reaper.once('exit', () => resolve()));
+    reaper.ref();
+    reaper.stdin?.end('keep');
+    await gone;
   }
 }

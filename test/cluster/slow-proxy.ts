@@ -1,6 +1,9 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Transform } from 'node:stream';
 
+/** What the line holds; a sender that is further ahead waits. */
+const ON_THE_WAY_BYTES = 64 * 1024 * 1024;
+
 /** Stands before a server and holds back what passes, as distance or a busy store would; `cut` ends all connections in the middle. */
 export class SlowProxy {
   /** Milliseconds by which every piece of data is late, in each direction; may change at any time. */
@@ -48,8 +51,24 @@ export class SlowProxy {
     }
   }
 
+  /** Every piece waits its own time, not for the one before it: distance makes data late, it does not make the line narrow. */
   #delay(): Transform {
-    return new Transform({ transform: (chunk, _encoding, done) => void setTimeout(() => done(null, chunk), this.latencyMs) });
+    let last = Promise.resolve();
+    let held = 0;
+    const stream: Transform = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        held += chunk.length;
+        const arrival = new Promise<void>((resolve) => setTimeout(resolve, this.latencyMs));
+        last = Promise.all([last, arrival]).then(() => {
+          held -= chunk.length;
+          stream.push(chunk);
+        });
+        if (held < ON_THE_WAY_BYTES) done();
+        else void last.then(() => done());
+      },
+      flush: (done) => void last.then(() => done()),
+    });
+    return stream;
   }
 
   /** Ends every connection that is open now; new ones are served. */

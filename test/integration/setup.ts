@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { applyCrds } from '../bench/scale.ts';
 import { startControlPlane } from '../cluster/control-plane.ts';
+import { Ownership } from '../cluster/ownership.ts';
 
 export default async function setup(): Promise<() => Promise<void>> {
   const directory = mkdtempSync(join(tmpdir(), 'vicuna-integration-'));
+  // However the tests end, also by Ctrl-C or kill -9: nothing of it stays.
+  const ownership = Ownership.take(directory);
   const controlPlane = await startControlPlane({ directory, audit: true });
   process.env.KUBECONFIG = controlPlane.kubeconfig;
   process.env.VICUNA_TEST_DIRECTORY = directory;
@@ -17,5 +20,6 @@ export default async function setup(): Promise<() => Promise<void>> {
   return async () => {
     await controlPlane.stop();
     rmSync(directory, { recursive: true, force: true });
+    await ownership.release();
   };
 }
