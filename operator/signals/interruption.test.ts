@@ -156,6 +156,14 @@ describe('pods that their node ended or refused', () => {
     },
   );
 
+  it('whose container was gone when the kubelet came back', () => {
+    const status = {
+      phase: 'Failed',
+      containerStatuses: [{ name: 'trainer', state: { terminated: { exitCode: 137, reason: 'ContainerStatusUnknown' } } }],
+    };
+    expect(interruptionOfPod(pod({ status: status as object }), node(), NOW)?.source).toBe('ended-by-node');
+  });
+
   it('not a pod whose program failed, nor one that runs', () => {
     expect(interruptionOfPod(pod({ status: { phase: 'Failed' } }), node(), NOW)).toBeNull();
     expect(interruptionOfPod(pod({ status: { phase: 'Running', reason: 'Evicted' } }), node(), NOW)).toBeNull();
@@ -205,6 +213,15 @@ describe('the most urgent sign wins', () => {
     });
     expect(interruptionOfNode(both, NOW)?.source).toBe('gke-impending-termination');
     expect(interruptionOfPod(disrupted('EvictionByEvictionAPI'), tainted('node.kubernetes.io/out-of-service'), NOW)?.lost).toBe(true);
+  });
+
+  it('a pod whose machine was replaced by another one of the same name is lost', () => {
+    const bound = (at: string) =>
+      pod({ status: { phase: 'Running', conditions: [{ type: 'PodScheduled', status: 'True', lastTransitionTime: new Date(at) }] } });
+    const made = { ...node(), metadata: { ...node().metadata, creationTimestamp: new Date('2026-01-01T00:00:10Z') } };
+    expect(interruptionOfPod(bound('2026-01-01T00:00:09Z'), made, NOW)).toMatchObject({ source: 'node-replaced', lost: true });
+    // An autoscaler's node is younger than the pod it was made for, but not than the binding.
+    expect(interruptionOfPod(bound('2026-01-01T00:00:10Z'), made, NOW)).toBeNull();
   });
 
   it('a pod whose node does not exist is lost', () => {

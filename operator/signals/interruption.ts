@@ -33,7 +33,7 @@ export function interruptionOfNode(node: V1Node, now: number): Interruption | nu
   return mostUrgent(found);
 }
 
-/** The most urgent sign on a pod or the node it runs on, or null. A pod whose node does not exist is lost. */
+/** The most urgent sign on a pod or the node it runs on, or null. A pod whose node does not exist, or no longer, is lost. */
 export function interruptionOfPod(pod: V1Pod, node: V1Node | undefined, now: number): Interruption | null {
   const name = pod.metadata?.name ?? '';
   const nodeName = pod.spec?.nodeName;
@@ -49,10 +49,24 @@ export function interruptionOfPod(pod: V1Pod, node: V1Node | undefined, now: num
       node: nodeName,
     });
   }
+  if (node !== undefined && isNewerThanPod(node, pod)) {
+    const sign = { at: now, deadline: null };
+    found.push({
+      ...describe('node-replaced', 'nodeLost', 'lost', 'is another machine than it was', sign, `node ${nodeName}`, now),
+      node: nodeName ?? '',
+    });
+  }
   const ofNode = node === undefined ? null : interruptionOfNode(node, now);
   if (ofNode !== null) found.push(ofNode);
   const worst = mostUrgent(found);
   return worst === null ? null : { ...worst, pod: name, ...(nodeName === undefined ? {} : { node: nodeName }) };
+}
+
+/** Instance groups bring a machine back under its old name: what ran on the old one is gone, though its pods still look as they did. */
+function isNewerThanPod(node: V1Node, pod: V1Pod): boolean {
+  const made = node.metadata?.creationTimestamp;
+  const bound = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'True')?.lastTransitionTime;
+  return made !== undefined && bound !== undefined && bound !== null && new Date(made).getTime() > new Date(bound).getTime();
 }
 
 function describe(

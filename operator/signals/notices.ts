@@ -324,9 +324,13 @@ const ENDED_BY_NODE = new Set([
 /** A kubelet that has no room after all refuses the pod: OutOfcpu, OutOfnvidia.com/gpu, and so on. */
 const REFUSED_BY_NODE = 'OutOf';
 
+/** A kubelet's word for a container that was there before it, or its machine, started anew. */
+const NOT_FOUND_AFTER_RESTART = 'ContainerStatusUnknown';
+
 function endedByNode(pod: V1Pod, now: number): Sign[] {
   const reason = pod.status?.reason ?? '';
-  const ended = pod.status?.phase === 'Failed' && (ENDED_BY_NODE.has(reason) || reason.startsWith(REFUSED_BY_NODE));
+  const vanished = pod.status?.containerStatuses?.some((c) => c.state?.terminated?.reason === NOT_FOUND_AFTER_RESTART) ?? false;
+  const ended = pod.status?.phase === 'Failed' && (vanished || ENDED_BY_NODE.has(reason) || reason.startsWith(REFUSED_BY_NODE));
   return ended ? [{ at: now, deadline: null }] : [];
 }
 

@@ -74,7 +74,7 @@ describe('rules of the spec', () => {
     expect(limitOf(rules, 20_000, 'capacity')).toBe(181);
     expect(failures(rules, 500, 20_000, 'capacity').at(-1)).toMatchObject({
       reason: 'TimeSpent',
-      message: 'capacity for longer than 60 min',
+      message: 'without capacity for longer than 60 min',
     });
   });
 });

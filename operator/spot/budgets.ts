@@ -35,6 +35,13 @@ const DEFAULT_RULES: readonly RetryRule[] = [
   { on: ['node'], limit: 5 },
 ];
 
+const WORDS: Readonly<Record<RetryCause, { one: string; many: string }>> = {
+  interruption: { one: 'interruption', many: 'interruptions' },
+  capacity: { one: 'launch without capacity', many: 'launches without capacity' },
+  error: { one: 'error', many: 'errors' },
+  node: { one: 'bad node', many: 'bad nodes' },
+};
+
 const KEPT_TIMES = 100;
 const FIRST_BACKOFF_MS = 10_000;
 const LONGEST_BACKOFF_MS = 300_000;
@@ -47,22 +54,45 @@ export function charge(
   exitCode: number | null,
   now: number,
 ): Verdict {
-  const rule = [...rules, ...DEFAULT_RULES].find((r) => fits(r, cause, exitCode));
+  const rule = ruleFor(rules, cause, exitCode);
   const history: RetryHistory = { cause, times: kept([...(before?.times ?? []), now]), count: (before?.count ?? 0) + 1 };
   const counted = countWithin(history, rule?.windowSeconds, now);
   const limit = rule?.limit ?? 'unlimited';
   if (limit !== 'unlimited' && counted > limit) {
     const within = rule?.windowSeconds === undefined ? '' : ` within ${Math.round(rule.windowSeconds / 60)} min`;
-    const message = `${counted} ${cause === 'error' ? 'errors' : `${cause}s`}${within}, and ${limit} are allowed`;
+    const message = `${counted} ${counted === 1 ? WORDS[cause].one : WORDS[cause].many}${within}, and ${limit} ${limit === 1 ? 'is' : 'are'} allowed`;
     return { allowed: false, reason: 'LimitReached', history, message };
   }
-  const first = history.times[0] ?? now;
-  if (rule?.forSeconds !== undefined && now - first > rule.forSeconds * 1000) {
-    return { allowed: false, reason: 'TimeSpent', history, message: `${cause} for longer than ${Math.round(rule.forSeconds / 60)} min` };
+  const spentAt = timeSpentAt(rules, history, exitCode);
+  if (spentAt !== null && now > spentAt) {
+    const minutes = Math.round((rule?.forSeconds ?? 0) / 60);
+    return {
+      allowed: false,
+      reason: 'TimeSpent',
+      history,
+      message: `${cause === 'capacity' ? 'without capacity' : WORDS[cause].many} for longer than ${minutes} min`,
+    };
   }
   const remaining = limit === 'unlimited' ? null : limit - counted;
   const left = remaining === null ? '' : `, ${remaining} left`;
   return { allowed: true, notBefore: now + backoffMs(history, now), remaining, history, message: `retry ${counted}${left}` };
+}
+
+/** Until when a cause may go on that began with the first time in its history (ms since epoch); null = for ever. */
+export function timeSpentAt(rules: readonly RetryRule[], history: RetryHistory, exitCode: number | null = null): number | null {
+  const rule = ruleFor(rules, history.cause, exitCode);
+  const first = history.times[0];
+  return rule?.forSeconds === undefined || first === undefined ? null : first + rule.forSeconds * 1000;
+}
+
+/** Whether the cause may strike as often and go on as long as it will: nothing needs to be counted then. */
+export function isUnlimited(rules: readonly RetryRule[], cause: RetryCause): boolean {
+  const rule = ruleFor(rules, cause, null);
+  return (rule?.limit ?? 'unlimited') === 'unlimited' && rule?.forSeconds === undefined;
+}
+
+function ruleFor(rules: readonly RetryRule[], cause: RetryCause, exitCode: number | null): RetryRule | undefined {
+  return [...rules, ...DEFAULT_RULES].find((r) => fits(r, cause, exitCode));
 }
 
 /** 10 s after an error, doubling with each one of the last hour, to 5 min. What is not the program's fault is repeated at once. */

@@ -30,7 +30,6 @@ function request(change: Partial<PlacementRequest> = {}): PlacementRequest {
     wanted: null,
     onDemandAt: null,
     maxPricePerHour: null,
-    budgetLeft: null,
     currentPool: null,
     avoid: new Set(),
     restartSeconds: 60,
@@ -105,7 +104,6 @@ describe('refusals', () => {
     ['quite full', { maxPricePerHour: 9 }, { freeSlots: 0 }, 'NoCapacity', 'a is full. Raise maxPricePerHour, add a pool, or wait'],
     ['blocked', {}, { blockedUntil: NOW + 60_000 }, 'NoCapacity', 'a refused launches lately (next try 00:01 UTC)'],
     ['avoided', { avoid: new Set(['a']) }, {}, 'NoCapacity', 'a has just refused a launch'],
-    ['budget spent', { budgetLeft: 0 }, {}, 'BudgetSpent', 'raise spec.placement.budget'],
   ])('%s', (_, asked, offered, reason, words) => {
     const answer = place(request(asked), [pool('a', offered)], NOW);
     expect(answer).toMatchObject({ pool: null, reason });

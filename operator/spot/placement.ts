@@ -33,8 +33,6 @@ export interface PlacementRequest {
   readonly onDemandAt: number | null;
   /** For all workers together, US dollars per hour. */
   readonly maxPricePerHour: number | null;
-  /** US dollars. */
-  readonly budgetLeft: number | null;
   readonly currentPool: string | null;
   readonly avoid: ReadonlySet<string>;
   /** What a change-over costs in training time, seconds. */
@@ -45,7 +43,7 @@ export type Placement =
   | { readonly pool: PoolView; readonly workers: number; readonly message: string }
   | {
       readonly pool: null;
-      readonly reason: 'NoMatchingPool' | 'NoCapacity' | 'TooExpensive' | 'BudgetSpent';
+      readonly reason: 'NoMatchingPool' | 'NoCapacity' | 'TooExpensive';
       readonly message: string;
       readonly retryAt: number | null;
     };
@@ -86,14 +84,6 @@ const LASTING: readonly Policy[] = [rightAccelerator, rightCapacity, trulySpot, 
 
 /** Where to run: the pool that gives most useful time for the money, or why there is none, each pool's refusal by name. */
 export function place(request: PlacementRequest, pools: readonly PoolView[], now: number): Placement {
-  if (request.budgetLeft !== null && request.budgetLeft <= 0) {
-    return {
-      pool: null,
-      reason: 'BudgetSpent',
-      message: 'the budget is spent: raise spec.placement.budget to go on from the last checkpoint',
-      retryAt: null,
-    };
-  }
   const refusals: { pool: PoolView; refusal: Refusal }[] = [];
   const candidates: PoolView[] = [];
   const fits = (pool: PoolView) => LASTING.every((policy) => policy({ request, pool, now, spotMayCome: false }) === null);

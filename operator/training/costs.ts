@@ -6,7 +6,7 @@ import type { WorkerPod } from './state.ts';
 
 /** Brings totals up to now: every worker on a node is paid for, whether it trains, starts or waits. */
 export function accrueCosts(d: Draft): void {
-  const holding = [...d.state.pods.values()].filter((p) => p.node !== null && (p.phase === 'Running' || p.phase === 'Pending'));
+  const holding = holdingPods(d);
   const since = milliseconds(d.status.accruedUntil);
   if (since === undefined && holding.length === 0) return;
   d.status.accruedUntil = isoTime(d.now);
@@ -27,6 +27,24 @@ export function accrueCosts(d: Draft): void {
   const saved = savedShare(ledger);
   if (saved !== null) totals.savedPercent = `${Math.round(saved * 100)}%`;
   accrueGoodput(d, totals, seconds);
+}
+
+/**
+ * What is left of spec.placement.budget now, US dollars, and when it will be spent at the present rate (ms since epoch; null when nothing
+ * is being paid for). Null without a budget.
+ */
+export function budgetLeft(d: Draft): { readonly dollars: number; readonly spentAt: number | null } | null {
+  const { budget } = d.spec.placement;
+  if (budget === undefined) return null;
+  const perHour = holdingPods(d).reduce((sum, pod) => sum + rates(d, pod).pricePerHour, 0);
+  const since = milliseconds(d.status.accruedUntil) ?? d.now;
+  const pending = (perHour * (d.now - since)) / 3_600_000;
+  const dollars = Number(budget) - parseDollars(d.status.totals?.cost) / 1e6 - pending;
+  return { dollars, spentAt: perHour === 0 ? null : d.now + Math.ceil((dollars / perHour) * 3_600_000) };
+}
+
+function holdingPods(d: Draft): WorkerPod[] {
+  return [...d.state.pods.values()].filter((p) => p.node !== null && (p.phase === 'Running' || p.phase === 'Pending'));
 }
 
 function rates(d: Draft, pod: WorkerPod): { gpus: number; pricePerHour: number; onDemandPerHour: number } {

@@ -1,4 +1,5 @@
 import type { Interruption } from '../signals/interruption.ts';
+import { chargeLoss } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type Status } from './draft.ts';
 import { type Member, reportOf } from './members.ts';
 
@@ -7,8 +8,11 @@ export type InterruptionRecord = NonNullable<Status['interruptions']>[number];
 /** Records kept in status; older ones live on in the totals and in the metrics. */
 const KEPT_RECORDS = 10;
 
-/** Opens one record per node (or evicted pod) that takes a worker away. A pod is interrupted at most once: its name is never used again. */
-export function recordInterruptions(d: Draft): void {
+/**
+ * Opens one record per node (or evicted pod) that takes a worker away, and charges it: a node that dies without a word although it is
+ * not spot is a bad node. A pod is interrupted at most once: its name is never used again. True when the training has failed by it.
+ */
+export function recordInterruptions(d: Draft): boolean {
   const members = [...(d.status.world?.members ?? []), ...(d.status.next?.members ?? [])];
   for (const member of members) {
     if (isRecorded(d, member.pod)) continue;
@@ -36,7 +40,10 @@ export function recordInterruptions(d: Draft): void {
     const livedSeconds = pod ? Math.max(0, (d.now - pod.createdAt) / 1000) : undefined;
     d.observations.push({ pool, kind: 'interrupted', ...(livedSeconds === undefined ? {} : { livedSeconds }) });
     d.event('Warning', 'Interrupted', interruption.message);
+    const isSpot = d.state.pools.find((p) => p.name === pool)?.capacity !== 'onDemand';
+    if (chargeLoss(d, record.notice || isSpot ? 'interruption' : 'node', interruption.message)) return true;
   }
+  return false;
 }
 
 function isRecorded(d: Draft, pod: string): boolean {

@@ -1,7 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import { checkpointIntervalSeconds } from '../spot/cadence.ts';
 import { type DeadlineInput, onDemandStartsAt, uniformProgress } from '../spot/deadline.ts';
-import { parseDollars } from '../spot/ledger.ts';
 import { type Placement, place, pricePerHour } from '../spot/placement.ts';
 import { type Draft, milliseconds, type StatusWorld } from './draft.ts';
 
@@ -17,7 +16,6 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
   const { placement, workers } = d.spec;
   const deadline = deadlineInput(d);
   const wanted = deadline === null ? null : uniformProgress(deadline);
-  const spent = parseDollars(d.status.totals?.cost) / 1e6;
   return place(
     {
       min,
@@ -28,7 +26,6 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
       wanted: wanted === 'idle' ? 'spot' : wanted,
       onDemandAt: deadline !== null && wanted === 'idle' ? onDemandStartsAt(deadline) * 1000 : null,
       maxPricePerHour: placement.maxPricePerHour === undefined ? null : Number(placement.maxPricePerHour),
-      budgetLeft: placement.budget === undefined ? null : Number(placement.budget) - spent,
       currentPool: d.status.pool ?? null,
       avoid: d.avoid,
       restartSeconds: restartSeconds(d),

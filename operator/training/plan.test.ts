@@ -318,6 +318,102 @@ describe("a program's own failure", () => {
   });
 });
 
+describe('a world that was told to stop', () => {
+  it('is not told to run again while its replacement is awaited', () => {
+    const w = new World({}, [pool('aws-a', { freeSlots: 0 })]);
+    w.pools = [pool('aws-a')];
+    w.running(25, 20);
+    w.pools = [pool('aws-a', { freeSlots: 0 })];
+    w.notice('demo-g1-1', 10);
+    w.now += 6_000;
+    expect(w.step().world?.directive).toBe('stop');
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'stopped', step: 26, checkpoint: checkpointAt(26, w.now) });
+    expect(w.step().world?.directive).toBe('stop');
+    expect(w.status.phase).toBe('Waiting');
+  });
+});
+
+describe('budgets by cause', () => {
+  const onDemand = () => [pool('aws-a', { capacity: 'onDemand' }), pool('gcp-a', { capacity: 'onDemand' })];
+
+  it('end a training that finds no capacity for longer than its rule allows, not before', () => {
+    const w = new World({ retry: [{ causes: ['capacity'], for: '1h' }] }, [pool('aws-a', { freeSlots: 0 })]);
+    expect(w.step().wakeAt).toBeLessThanOrEqual(w.now + 3_600_001);
+    w.now += 3_599_000;
+    w.step();
+    expect(w.status.phase).toBe('Waiting');
+    w.now += 2_000;
+    w.step();
+    expect(w.condition('Failed')?.message).toContain('without capacity for longer than 60 min');
+  });
+
+  it('count each search for capacity from its own beginning', () => {
+    const w = new World({ retry: [{ causes: ['capacity'], for: '1h' }] }, [pool('aws-a', { freeSlots: 0 })]);
+    w.step();
+    w.now += 3_000_000;
+    w.pools = [pool('aws-a')];
+    w.running(25, 20);
+    w.pools = [pool('aws-a', { freeSlots: 0 })];
+    w.lose('demo-g1-0');
+    w.lose('demo-g1-1');
+    w.step();
+    w.now += 3_000_000;
+    w.step();
+    expect(w.status.phase).toBe('Waiting');
+  });
+
+  it('count launches without capacity', () => {
+    const w = new World({ retry: [{ causes: ['capacity'], limit: 1 }] });
+    for (let launch = 0; launch < 2; launch++) {
+      w.step();
+      w.now += 601_000;
+    }
+    w.step();
+    expect(w.condition('Failed')?.message).toContain('2 launches without capacity, and 1 is allowed');
+  });
+
+  it('take a node that dies without a word for a bad one where nodes are not taken back', () => {
+    const w = new World({ retry: [{ causes: ['node'], limit: 0 }], placement: { capacity: 'onDemand' } }, onDemand()).running(25, 20);
+    w.lose('demo-g1-1');
+    w.step();
+    expect(w.condition('Failed')?.message).toContain('bad node');
+  });
+
+  it('charge a spot node that vanishes as an interruption, which is unlimited unless told', () => {
+    const bad = new World({ retry: [{ causes: ['node'], limit: 0 }] }).running(25, 20);
+    bad.lose('demo-g1-1');
+    bad.step();
+    expect(bad.status.phase).not.toBe('Failed');
+    expect(bad.status.retries ?? []).toEqual([]);
+    const few = new World({ retry: [{ causes: ['interruption'], limit: 0 }] }).running(25, 20);
+    few.lose('demo-g1-1');
+    few.step();
+    expect(few.condition('Failed')?.message).toContain('1 interruption, and 0 are allowed');
+  });
+});
+
+describe('a budget in dollars', () => {
+  it('stops the training with a save when it is spent, and lets it go on from there when it is raised', () => {
+    const w = new World({ placement: { budget: '1' } }).running(25, 20);
+    // Two workers at $1 an hour each: half an hour.
+    expect(w.step().wakeAt).toBeLessThanOrEqual(w.now + 1_800_000);
+    w.now += 1_800_000;
+    expect(w.step().world?.directive).toBe('stop');
+    for (const pod of ['demo-g1-0', 'demo-g1-1']) w.report(pod, { state: 'stopped', step: 99, checkpoint: checkpointAt(99, w.now) });
+    w.step();
+    w.step();
+    expect(w.pods.size).toBe(0);
+    expect(w.status.phase).toBe('Waiting');
+    expect(w.condition('Placed')).toMatchObject({ status: 'False', reason: 'BudgetSpent' });
+    expect(w.condition('Placed')?.message).toContain('raise it to go on from step 99');
+    expect(w.events.filter((e) => e === 'BudgetSpent')).toHaveLength(1);
+    w.training.spec.placement.budget = '5';
+    w.step();
+    w.start(...w.pods.keys());
+    expect(w.step().world?.resume?.step).toBe(99);
+  });
+});
+
 describe('suspend', () => {
   it('saves first, frees the nodes, and resumes from there', () => {
     const w = new World().running(25, 20);

@@ -1,6 +1,7 @@
 import { durationSeconds } from '../api/duration.ts';
 import { FINALIZER } from '../api/vicuna-training.ts';
 import { chargeFailure } from './budget.ts';
+import { budgetLeft } from './costs.ts';
 import { Draft, isoTime, milliseconds, type Plan } from './draft.ts';
 import { attributeFailures } from './failures.ts';
 import { openRecords, recordInterruptions, resumedStep, timeLegs } from './interruptions.ts';
@@ -28,6 +29,7 @@ const STEPS: readonly Step[] = [
   noteInterruptions, // who is going, who is gone, and which legs of earlier interruptions are closed
   finish, // the last step is done and its checkpoint committed
   suspend, // save, then free every node
+  keepToBudget, // save and free every node when the money is spent
   refuseIncomplete, // a missing Secret or dataset: nothing is started that cannot work
   chargeFailures, // a program's own failure costs budget, and ends the training when that is used up
   refuseWrongResume, // a generation that resumed at another step than told is a failure too
@@ -122,7 +124,7 @@ function attribute(d: Draft): boolean {
 }
 
 function noteInterruptions(d: Draft): boolean {
-  recordInterruptions(d);
+  if (recordInterruptions(d)) return true;
   timeLegs(d);
   return false;
 }
@@ -147,6 +149,27 @@ function finish(d: Draft): boolean {
   d.condition('Running', 'False', 'Finished', 'the training is complete');
   d.event('Normal', 'Completed', `training complete at step ${d.status.progress?.step ?? d.status.checkpoint?.step ?? 0}`);
   d.wake(d.now + WIND_DOWN_MS);
+  return true;
+}
+
+/** Money that is spent stops the training as a suspension would, until the budget is raised. */
+function keepToBudget(d: Draft): boolean {
+  const left = budgetLeft(d);
+  if (left === null) return false;
+  if (left.dollars > 0) {
+    if (left.spentAt !== null) d.wake(left.spentAt);
+    return false;
+  }
+  const wasRunning = d.status.world !== undefined;
+  if (stopWorld(d, d.now + LAST_SAVE_MS)) return true;
+  delete d.status.next;
+  delete d.status.world;
+  for (const pod of d.state.pods.values()) d.removePod(pod.name);
+  d.isOver = true;
+  const step = d.status.checkpoint?.step;
+  const message = `spec.placement.budget ($${d.spec.placement.budget}) is spent: raise it to go on ${step === undefined ? 'from the beginning' : `from step ${step}`}`;
+  d.condition('Placed', 'False', 'BudgetSpent', message);
+  if (wasRunning) d.event('Warning', 'BudgetSpent', message);
   return true;
 }
 
@@ -202,8 +225,7 @@ function refuseWrongResume(d: Draft): boolean {
 }
 
 function arrangeWorlds(d: Draft): boolean {
-  repairForming(d);
-  formNext(d);
+  if (repairForming(d) || formNext(d)) return true;
   createMissing(d);
   switchWorlds(d);
   removeStrays(d);

@@ -1,4 +1,5 @@
 import { durationSeconds } from '../api/duration.ts';
+import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
@@ -14,10 +15,13 @@ const SUPERVISOR_START_MS = 90_000;
 /** The scheduler found no node for so long: there is none, unless the pool can grow. */
 const UNSCHEDULABLE_MS = 15_000;
 
-/** Drops the forming world when one of its members will not come: the healthy ones are kept for the one that follows. */
-export function repairForming(d: Draft): void {
+/**
+ * Drops the forming world when one of its members will not come: the healthy ones are kept for the one that follows. True when the
+ * training has failed by it.
+ */
+export function repairForming(d: Draft): boolean {
   const { next } = d.status;
-  if (!next) return;
+  if (!next) return false;
   const bad = next.members.filter((m) => {
     const health = healthOf(d.state.pods.get(m.pod));
     if (health === 'absent') return !isNew(d, m, next.generation);
@@ -25,21 +29,19 @@ export function repairForming(d: Draft): void {
   });
   if (bad.length > 0) {
     delete d.status.next;
-    return;
+    return false;
   }
   const late = next.members.filter((m) => isLate(d, m));
-  if (late.length === 0) return;
+  if (late.length === 0) return false;
   const pending = d.state.pods.get(late[0]?.pod ?? '');
   const why = pending?.startProblem ?? pending?.unschedulable ?? 'the pod did not start';
   d.observations.push({ pool: next.pool, kind: 'noCapacity' });
-  d.event(
-    'Warning',
-    'NoCapacity',
-    `${next.pool}: ${late.length} of ${next.members.length} workers did not start in time (${why}); trying elsewhere`,
-  );
+  const words = `${next.pool}: ${late.length} of ${next.members.length} workers did not start in time (${why})`;
+  d.event('Warning', 'NoCapacity', `${words}; trying elsewhere`);
   d.avoid.add(next.pool);
   for (const member of next.members) if (!isInWorld(d, member)) d.removePod(member.pod);
   delete d.status.next;
+  return chargeLoss(d, 'capacity', words);
 }
 
 function isNew(d: Draft, member: Member, generation: number): boolean {
@@ -88,27 +90,31 @@ function roomInPool(d: Draft, name: string): number {
   return pool.freeSlots + pool.growableSlots;
 }
 
-/** Decides the next world's members and place. Survivors keep pod, caches and, where the size allows, their rank. */
-export function formNext(d: Draft): void {
+/**
+ * Decides the next world's members and place. Survivors keep pod, caches and, where the size allows, their rank. True when there has
+ * been no place for longer than spec.retry allows, and the training has failed.
+ */
+export function formNext(d: Draft): boolean {
   const { status, spec, now } = d;
-  if (status.next) return;
+  if (status.next) return false;
   const reason = whyNewWorld(d);
-  if (reason === null) return;
+  if (reason === null) return false;
   const { min, max } = spec.workers;
   const pool = status.pool;
   const survivors = reason === 'move' ? [] : survivorsOf(d);
   const refill = pool === undefined ? 0 : Math.min(max - survivors.length, roomInPool(d, pool));
-  if (reason === 'grow' && refill <= 0) return;
+  if (reason === 'grow' && refill <= 0) return false;
   if (pool !== undefined && survivors.length > 0 && survivors.length + refill >= min) {
     setNext(d, pool, status.capacity ?? 'spot', survivors, survivors.length + refill, reason);
-    return;
+    return false;
   }
   const choice = choosePool(d, { min, max });
   if (choice.pool === null) {
     d.condition('Placed', 'False', choice.reason, choice.message);
     if (choice.retryAt !== null) d.wake(choice.retryAt);
     else d.wake(now + 30_000);
-    return;
+    // While the old world still trains, nothing is being waited for.
+    return status.world && isTraining(d, status.world) ? false : chargeWaiting(d, choice.message);
   }
   if (status.pool !== undefined && status.pool !== choice.pool.name) {
     d.event('Normal', 'Moved', `${status.pool} → ${choice.pool.name}: ${choice.message}`);
@@ -116,6 +122,7 @@ export function formNext(d: Draft): void {
   const stay = choice.pool.name === pool ? survivors : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   d.condition('Placed', 'True', 'Placed', choice.message);
+  return false;
 }
 
 /** Healthy pods of the current pool, members of the published world first, by rank. */
@@ -183,6 +190,8 @@ export function switchWorlds(d: Draft): void {
   const { world, next, status } = { world: d.status.world, next: d.status.next, status: d.status };
   const nextReady = next !== undefined && isReady(d, next.members, world !== undefined && isTraining(d, world));
   if (!world || !isTraining(d, world)) {
+    // What was told to stop is not told to run again.
+    if (world?.stopBy !== undefined) d.directive = { directive: 'stop', deadline: Date.parse(world.stopBy) };
     if (next && nextReady) promote(d);
     return;
   }
@@ -279,6 +288,8 @@ function promote(d: Draft): void {
   for (const record of openRecords(d)) record.replacedAt ??= isoTime(d.now);
   if (next.reason === 'start' || next.pool !== world?.pool) d.observations.push({ pool: next.pool, kind: 'launched' });
   delete d.status.next;
+  forgetWaiting(d);
+  d.directive = { directive: 'run', deadline: null };
   d.promoted = true;
 }
 

@@ -184,8 +184,7 @@ export class Cluster {
    */
   async interruptNode(name: string, options: { noticeSeconds?: number } = {}): Promise<{ seconds: number; gone: Promise<void> }> {
     const node = this.#node(name);
-    const { taint, seconds: usual } = noticeTaint(node.spec, Date.now());
-    const seconds = options.noticeSeconds ?? usual;
+    const { taint, seconds } = noticeTaint(node.spec, Date.now(), options.noticeSeconds);
     await this.#taint(name, taint);
     const gone = this.#notices.give(name, seconds, () => this.#end(name, true));
     return { seconds, gone };

@@ -60,5 +60,10 @@ describe('nodes look as their cloud makes them', () => {
   it('and announce their end with the taint and the time that their cloud gives', () => {
     expect(noticeTaint(aws, 0)).toMatchObject({ taint: { key: 'aws-node-termination-handler/spot-itn' }, seconds: 120 });
     expect(noticeTaint(gcp, 0)).toMatchObject({ taint: { key: 'cloud.google.com/impending-node-termination' }, seconds: 30 });
+    expect(noticeTaint(gcp, 0, 20)).toMatchObject({ taint: { key: 'cloud.google.com/impending-node-termination' }, seconds: 20 });
+  });
+
+  it('and name the deadline where less time is left than their cloud promises', () => {
+    expect(noticeTaint(aws, 60_000, 20)).toMatchObject({ taint: { key: 'vicuna.run/interruption', value: '80' }, seconds: 20 });
   });
 });

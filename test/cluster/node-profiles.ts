@@ -52,17 +52,24 @@ export function nodeTaints(spec: NodeSpec): Taint[] {
   ];
 }
 
-/** The taint by which the cloud's handler announces that the node will be taken back, and the seconds that it means. */
-export function noticeTaint(spec: NodeSpec, now: number): { taint: Taint; seconds: number } {
-  switch (spec.cloud) {
-    case 'aws':
-      return {
-        taint: { key: 'aws-node-termination-handler/spot-itn', value: `spot-itn-${now.toString(36)}`, effect: 'NoSchedule' },
-        seconds: 120,
-      };
-    case 'gcp':
-      return { taint: { key: 'cloud.google.com/impending-node-termination', effect: 'NoSchedule' }, seconds: 30 };
-    case 'onPremise':
-      return { taint: { key: 'vicuna.run/interruption', value: String(Math.floor(now / 1000) + 60), effect: 'NoSchedule' }, seconds: 60 };
+/** What a cloud's own taint promises before the node goes, seconds. */
+const PROMISED: Readonly<Record<NodeSpec['cloud'], number>> = { aws: 120, gcp: 15, onPremise: 0 };
+/** What it gives as a rule, seconds. */
+const USUAL: Readonly<Record<NodeSpec['cloud'], number>> = { aws: 120, gcp: 30, onPremise: 60 };
+
+/**
+ * The taint by which the cloud's handler announces that the node will be taken back, and in how many seconds it will be. For less time
+ * than the cloud's taint promises it is the notifier's, which names the deadline: a notice must be true.
+ */
+export function noticeTaint(spec: NodeSpec, now: number, wanted?: number): { taint: Taint; seconds: number } {
+  const seconds = wanted ?? USUAL[spec.cloud];
+  if (spec.cloud === 'onPremise' || seconds < PROMISED[spec.cloud]) {
+    const deadline = String(Math.floor(now / 1000 + seconds));
+    return { taint: { key: 'vicuna.run/interruption', value: deadline, effect: 'NoSchedule' }, seconds };
   }
+  const taint: Taint =
+    spec.cloud === 'aws'
+      ? { key: 'aws-node-termination-handler/spot-itn', value: `spot-itn-${now.toString(36)}`, effect: 'NoSchedule' }
+      : { key: 'cloud.google.com/impending-node-termination', effect: 'NoSchedule' };
+  return { taint, seconds };
 }

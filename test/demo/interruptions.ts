@@ -52,7 +52,10 @@ export class Interruptions {
     if (!node) return; // on-demand nodes are not taken back; the training moves to spot again when that pays
     this.#next++;
     this.#busy = true;
-    void this.#interrupt(node, planned.notice, pool).catch((error: Error) => this.#say(`problem    ${error.message}`));
+    void this.#interrupt(node, planned.notice, pool).catch((error: Error) => {
+      // The cluster's end withdraws what was still to come.
+      if (!this.#stopped) this.#say(`problem    ${error.message}`);
+    });
   }
 
   async #interrupt(node: NodeSpec, notice: boolean, pool: string): Promise<void> {

@@ -27,10 +27,13 @@ async function finalLoss(name: string): Promise<number> {
   return done.status?.progress?.loss ?? Number.NaN;
 }
 
-/** A spot node that the training runs on now. */
+/** Nodes that have notice or are being replaced. */
+const leaving = new Set<string>();
+
+/** A healthy spot node of the pool that the training runs in, or is going to. */
 function nodeOf(name: string, index = 0): NodeSpec | undefined {
   const pool = stage.training(name)?.status?.pool ?? '';
-  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && pool.includes(n.zone))[index];
+  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && pool.includes(n.zone) && !leaving.has(n.name))[index];
 }
 
 describe('a training that is interrupted', () => {
@@ -66,10 +69,8 @@ describe('a training that is interrupted', () => {
       for (const node of nodes) restored.push(...(await takeBack(node)));
       done += nodes.length;
       if (kind === 3) {
-        const before = stage.training('chaos')?.status?.pool;
         await stage.until('chaos', 'a replacement starting', (t) => t.status?.next !== undefined || isSteady(t), 60_000);
-        const target = stage.training('chaos')?.status?.pool;
-        const second = target !== before ? nodeOf('chaos') : undefined;
+        const second = nodeOf('chaos');
         if (second) {
           restored.push(...(await takeBack(second)));
           done++;
@@ -89,6 +90,7 @@ describe('a training that is interrupted', () => {
 
 /** Gives notice of a node's end; the promise in the list resolves when a new machine has taken its place. */
 async function takeBack(node: NodeSpec): Promise<[Promise<void>]> {
+  leaving.add(node.name);
   const { gone } = await stage.cluster.interruptNode(node.name, { noticeSeconds: 20 });
-  return [gone.then(() => stage.cluster.addNode(node))];
+  return [gone.then(() => stage.cluster.addNode(node)).then(() => void leaving.delete(node.name))];
 }
