@@ -1,7 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
-import { BLANK_MEMORY, type CapacityMemory, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
+import { BLANK_MEMORY, type CapacityMemory, type CapacityObservation, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
 import type { PoolView } from '../spot/placement.ts';
 import type { PlannedPod, PoolObservation } from '../training/draft.ts';
 import { POOL_LABEL } from '../training/pods.ts';
@@ -54,7 +54,7 @@ export class PoolBook {
   }
 
   setNode(node: V1Node): void {
-    this.#room.setNode(node);
+    for (const pool of this.#room.setNode(node)) this.#remember(pool, { kind: 'nodeJoined' }, this.#clock());
     this.#announceRoom();
   }
 
@@ -100,10 +100,16 @@ export class PoolBook {
   }
 
   observe(observation: PoolObservation, now: number): void {
-    const memory = this.#memory.get(observation.pool);
-    if (!memory) return;
-    this.#memory.set(observation.pool, remember(memory, observation, now));
-    for (const handler of this.#memoryHandlers) handler(observation.pool);
+    this.#remember(observation.pool, observation, now);
+  }
+
+  #remember(pool: string, observation: CapacityObservation, now: number): void {
+    const before = this.#memory.get(pool);
+    if (!before) return;
+    const after = remember(before, observation, now);
+    if (after === before) return;
+    this.#memory.set(pool, after);
+    for (const handler of this.#memoryHandlers) handler(pool);
   }
 
   memory(pool: string): CapacityMemory {

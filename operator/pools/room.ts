@@ -45,13 +45,20 @@ export class GpuRoom {
     this.#pools.delete(name);
   }
 
-  setNode(node: V1Node): void {
+  /** Takes the node's news in; the pools to which it has become usable by them. */
+  setNode(node: V1Node): string[] {
     const name = node.metadata?.name ?? '';
-    this.#nodes.set(name, { node, usable: isUsable(node, this.#clock()) });
-    for (const entry of this.#pools.values()) {
-      if (belongsTo(node, entry.pool)) entry.nodes.add(name);
-      else entry.nodes.delete(name);
+    const usable = isUsable(node, this.#clock());
+    const wasUsable = this.#nodes.get(name)?.usable ?? false;
+    this.#nodes.set(name, { node, usable });
+    const joined: string[] = [];
+    for (const [poolName, entry] of this.#pools) {
+      if (belongsTo(node, entry.pool)) {
+        entry.nodes.add(name);
+        if (usable && !wasUsable) joined.push(poolName);
+      } else entry.nodes.delete(name);
     }
+    return joined;
   }
 
   removeNode(name: string): void {

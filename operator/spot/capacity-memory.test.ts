@@ -27,6 +27,13 @@ describe('a pool without capacity', () => {
     });
   });
 
+  it('is tried again when a node joins, and blocked for longer when that does not help', () => {
+    const joined = memoryAfter(dry, { kind: 'nodeJoined' });
+    expect(joined.blockedUntil).toBeNull();
+    expect(blockMinutes(remember(joined, dry, NOW))).toBe(2);
+    expect(remember(BLANK_MEMORY, { kind: 'nodeJoined' }, NOW)).toBe(BLANK_MEMORY);
+  });
+
   it('is tried again sooner where nodes come and go quickly', () => {
     const volatile = times(40, interrupted(0.5));
     expect(blockMinutes(memoryAfter(...volatile, ...times(9, dry)))).toBeGreaterThan(5);

@@ -24,9 +24,9 @@ export const BLANK_MEMORY: CapacityMemory = {
   lives: [],
 };
 
-/** What a training met in a pool. `released`: a node was given up in good health, so it would have lived longer (right-censored). */
+/** What happened in a pool. `nodeJoined`: a healthy node that was not there before. `released`: a node was given up in good health, so it would have lived longer (right-censored). */
 export type CapacityObservation =
-  | { readonly kind: 'launched' }
+  | { readonly kind: 'launched' | 'nodeJoined' }
   | { readonly kind: 'noCapacity' }
   | { readonly kind: 'interrupted' | 'released'; readonly livedSeconds?: number };
 
@@ -51,6 +51,9 @@ export function remember(memory: CapacityMemory, observation: CapacityObservatio
   switch (observation.kind) {
     case 'launched':
       return { ...memory, launched: memory.launched + 1, failuresInARow: 0, blockedUntil: null };
+    case 'nodeJoined':
+      // There is capacity again, whoever asked for it. A launch that fails all the same blocks for longer.
+      return memory.blockedUntil === null ? memory : { ...memory, blockedUntil: null };
     case 'noCapacity':
       return { ...memory, noCapacity: memory.noCapacity + 1, ...blockAfter(memory, now) };
     case 'interrupted':

@@ -318,6 +318,29 @@ describe("a program's own failure", () => {
   });
 });
 
+describe('survivors', () => {
+  it('are joined by a new worker where they are, when the pool that was tried instead has failed them', () => {
+    const w = new World().running(25, 20);
+    const [home, other] = [w.status.pool, w.status.pool === 'aws-a' ? 'gcp-a' : 'aws-a'];
+    w.pools = [pool(home ?? '', { freeSlots: 0 }), pool(other)];
+    w.lose('demo-g1-1');
+    w.step();
+    expect(w.status.pool).toBe(other);
+    // The other pool does not deliver; meanwhile a new node has come to the old one.
+    w.now += 601_000;
+    w.pools = [pool(home ?? '', { freeSlots: 1 }), pool(other, { freeSlots: 0 })];
+    const plan = w.step();
+    expect(plan.status.next).toMatchObject({
+      pool: home,
+      members: [
+        { rank: 0, pod: 'demo-g1-0' },
+        { rank: 1, pod: 'demo-g3-1' },
+      ],
+    });
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g3-1']);
+  });
+});
+
 describe('a world that was told to stop', () => {
   it('is not told to run again while its replacement is awaited', () => {
     const w = new World({}, [pool('aws-a', { freeSlots: 0 })]);

@@ -100,12 +100,15 @@ export function formNext(d: Draft): boolean {
   const reason = whyNewWorld(d);
   if (reason === null) return false;
   const { min, max } = spec.workers;
-  const pool = status.pool;
-  const survivors = reason === 'move' ? [] : survivorsOf(d);
-  const refill = pool === undefined ? 0 : Math.min(max - survivors.length, roomInPool(d, pool));
-  if (reason === 'grow' && refill <= 0) return false;
-  if (pool !== undefined && survivors.length > 0 && survivors.length + refill >= min) {
-    setNext(d, pool, status.capacity ?? 'spot', survivors, survivors.length + refill, reason);
+  // Where the next world was forming, and where the last one still has members: healthy workers are kept in either.
+  const homes = reason === 'move' ? [] : [...new Set([status.pool, status.world?.pool])].filter((p) => p !== undefined);
+  for (const home of homes) {
+    const survivors = survivorsIn(d, home);
+    const refill = Math.min(max - survivors.length, roomInPool(d, home));
+    if (reason === 'grow' && refill <= 0) return false;
+    if (survivors.length === 0 || survivors.length + refill < min) continue;
+    const capacity = d.state.pools.find((p) => p.name === home)?.capacity ?? status.capacity ?? 'spot';
+    setNext(d, home, capacity, survivors, survivors.length + refill, reason);
     return false;
   }
   const choice = choosePool(d, { min, max });
@@ -119,15 +122,15 @@ export function formNext(d: Draft): boolean {
   if (status.pool !== undefined && status.pool !== choice.pool.name) {
     d.event('Normal', 'Moved', `${status.pool} → ${choice.pool.name}: ${choice.message}`);
   }
-  const stay = choice.pool.name === pool ? survivors : [];
+  const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   d.condition('Placed', 'True', 'Placed', choice.message);
   return false;
 }
 
-/** Healthy pods of the current pool, members of the published world first, by rank. */
-function survivorsOf(d: Draft): Member[] {
-  const { world, pool } = d.status;
+/** Healthy pods in the pool, members of the published world first, by rank. */
+function survivorsIn(d: Draft, pool: string): Member[] {
+  const { world } = d.status;
   const inWorld = new Map((world?.members ?? []).map((m) => [m.pod, m.rank]));
   return [...d.state.pods.values()]
     .filter((p) => p.pool === pool && !d.remove.has(p.name) && !d.silent.has(p.name))
