@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type ConditionDoc, TRAINING_CONDITIONS } from './conditions.ts';
+import { type ConditionDoc, POOL_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
 
 const DIRECTORY = join(import.meta.dirname, '..', 'training');
 const sources = readdirSync(DIRECTORY)
@@ -10,6 +10,15 @@ const sources = readdirSync(DIRECTORY)
   .join('\n');
 
 const conditions: Readonly<Record<string, ConditionDoc>> = TRAINING_CONDITIONS;
+
+describe('the conditions of pools', () => {
+  it('are those that the controller sets, with the same reasons', () => {
+    const source = readFileSync(join(import.meta.dirname, '..', 'pools', 'status.ts'), 'utf8');
+    const set = [...source.matchAll(/add\(\s*'(\w+)',\s*(?:true|false),\s*'(\w+)'/g)].map(([, type, reason]) => `${type}/${reason}`);
+    const listed = Object.entries(POOL_CONDITIONS).flatMap(([type, { reasons }]) => Object.keys(reasons).map((r) => `${type}/${r}`));
+    expect(set.toSorted()).toEqual(listed.toSorted());
+  });
+});
 
 describe('the table of conditions', () => {
   const set = [...sources.matchAll(/\.condition\(\s*'(\w+)',\s*'(?:True|False|Unknown)',\s*'(\w+)'/g)].map(

@@ -53,3 +53,22 @@ export const TRAINING_CONDITIONS = {
 } as const satisfies Readonly<Record<string, ConditionDoc>>;
 
 export type TrainingCondition = keyof typeof TRAINING_CONDITIONS;
+
+/** Conditions of a GpuPool. */
+export const POOL_CONDITIONS = {
+  Ready: {
+    meaning: 'the pool has nodes, or may get some',
+    reasons: {
+      NodesReady: 'the message says how many nodes match spec.nodeSelector',
+      MayGrow: 'there is no node yet, and spec.maxNodes lets an autoscaler add some',
+      NoNodes: 'no node matches spec.nodeSelector, and none is expected: correct it, add nodes, or set spec.maxNodes',
+    },
+  },
+  CapacityAvailable: {
+    meaning: 'new workers may be placed in the pool',
+    reasons: {
+      NotBlocked: 'the last launch worked, or enough time has passed since one that did not',
+      LaunchesFail: 'the last launches found no capacity: the pool is tried again when a node joins, or at the time in the message',
+    },
+  },
+} as const satisfies Readonly<Record<string, ConditionDoc>>;

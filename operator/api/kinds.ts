@@ -1,4 +1,4 @@
-import { TRAINING_CONDITIONS } from './conditions.ts';
+import { POOL_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
 import type { Kind } from './crd.ts';
 import { gpuPoolSchema } from './gpu-pool.ts';
 import { trainingRules, vicunaTrainingSchema } from './vicuna-training.ts';
@@ -38,6 +38,7 @@ export const KINDS: readonly Kind[] = [
     description: 'GpuPool describes nodes of one kind, price and place, on which trainings and servings may run.',
     schema: gpuPoolSchema,
     rules: [],
+    conditions: POOL_CONDITIONS,
     columns: [
       { name: 'Cloud', type: 'string', jsonPath: '.spec.cloud' },
       { name: 'Zone', type: 'string', jsonPath: '.spec.zone' },

@@ -5,6 +5,7 @@ import type { WorkQueue } from '../kube/work-queue.ts';
 import type { OperatorMetrics } from '../server/metrics.ts';
 import { remainingLifeHours } from '../spot/capacity-memory.ts';
 import type { PoolBook } from './book.ts';
+import { poolStatus } from './status.ts';
 
 /** Pods come and go in bursts; a pool's status follows them this much later, in one write. */
 const SETTLE_MS = 5_000;
@@ -63,16 +64,8 @@ export class PoolController {
       placed: memory.launched,
       noCapacity: memory.noCapacity,
     });
-    const status: NonNullable<GpuPool['status']> = {
-      observedGeneration: pool.metadata.generation ?? 0,
-      nodes: room.nodes,
-      gpus: { total: room.gpusTotal, free: room.gpusFree },
-      interruptions: memory.interruptions,
-      launches: { succeeded: memory.launched, failed: memory.noCapacity },
-      estimatedLifeHours: Number(life.toFixed(2)),
-      ...(blocked ? { blockedUntil: new Date(memory.blockedUntil ?? now).toISOString() } : {}),
-      memory: { ...memory },
-    };
+    const status = poolStatus(pool, room, memory, now);
+    if (blocked) queue.addAfter(name, (memory.blockedUntil ?? now) - now + 1);
     if (JSON.stringify(status) === JSON.stringify(this.#written.get(name))) return;
     try {
       pools.upsert(await client.replaceStatus(GPU_POOL, { ...pool, status }));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TRAINING } from '../../operator/api/vicuna-training.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import type { NodeSpec } from '../cluster/node-profiles.ts';
 import { demoTraining } from '../demo/stage.ts';
 import { isSteady, Stage, seeded } from '../e2e/stage.ts';
@@ -66,8 +66,11 @@ describe('a training that is interrupted', () => {
       // One in four takes both nodes of the pool at once, one in four the replacement's node while it starts.
       const kind = done % 4;
       const nodes = [nodeOf('chaos'), ...(kind === 1 ? [nodeOf('chaos', 1)] : [])].filter((n) => n !== undefined);
+      const since = new Date().toISOString();
       for (const node of nodes) restored.push(...(await takeBack(node)));
       done += nodes.length;
+      const names = nodes.map((n) => n.name);
+      await stage.until('chaos', `the notice for ${names} seen`, (t) => isNoted(t, names, since) || t.status?.phase === 'Complete');
       if (kind === 3) {
         await stage.until('chaos', 'a replacement starting', (t) => t.status?.next !== undefined || isSteady(t), 60_000);
         const second = nodeOf('chaos');
@@ -87,6 +90,13 @@ describe('a training that is interrupted', () => {
     expect(await stage.provenSteps('chaos')).toBe(STEPS);
   });
 });
+
+/** Whether the notices are in the status: without that, an old view of a steady training would count as steady. */
+function isNoted({ status }: VicunaTraining, nodes: readonly string[], since: string): boolean {
+  // Notices are dated by the API server's clock, to the second.
+  const from = new Date(Date.parse(since) - 1_000).toISOString();
+  return nodes.some((node) => (status?.interruptions ?? []).some((r) => r.node === node && r.noticedAt >= from));
+}
 
 /** Gives notice of a node's end; the promise in the list resolves when a new machine has taken its place. */
 async function takeBack(node: NodeSpec): Promise<[Promise<void>]> {

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { BLANK_MEMORY, remember } from '../spot/capacity-memory.ts';
+import { poolStatus } from './status.ts';
+
+const NOW = Date.parse('2026-01-01T00:00:00Z');
+const ROOM = { nodes: 2, gpusTotal: 16, gpusFree: 8 };
+const EMPTY = { nodes: 0, gpusTotal: 0, gpusFree: 0 };
+
+function pool(spec: object = {}, status: object = {}): GpuPool {
+  return poolWithDefaults({
+    metadata: { name: 'aws-a', generation: 3 },
+    spec: {
+      cloud: 'aws',
+      accelerator: { type: 'A100', count: 8 },
+      capacity: 'spot',
+      price: { onDemand: '32', spot: '12' },
+      nodeSelector: { zone: 'a', kind: 'spot' },
+      ...spec,
+    },
+    status,
+  } as unknown as GpuPool);
+}
+
+const condition = (status: ReturnType<typeof poolStatus>, type: string) => status.conditions?.find((c) => c.type === type);
+
+describe("a pool's status", () => {
+  it('counts nodes, GPUs, launches and interruptions', () => {
+    const memory = remember(remember(BLANK_MEMORY, { kind: 'launched' }, NOW), { kind: 'interrupted', livedSeconds: 3_600 }, NOW);
+    expect(poolStatus(pool(), ROOM, memory, NOW)).toMatchObject({
+      observedGeneration: 3,
+      nodes: 2,
+      gpus: { total: 16, free: 8 },
+      interruptions: 1,
+      launches: { succeeded: 1, failed: 0 },
+      estimatedLifeHours: 6.5,
+      memory,
+    });
+  });
+
+  it('says which labels no node has', () => {
+    const ready = condition(poolStatus(pool(), EMPTY, BLANK_MEMORY, NOW), 'Ready');
+    expect(ready).toMatchObject({ status: 'False', reason: 'NoNodes' });
+    expect(ready?.message).toContain('zone=a,kind=spot');
+    expect(condition(poolStatus(pool({ maxNodes: 4 }), EMPTY, BLANK_MEMORY, NOW), 'Ready')).toMatchObject({
+      status: 'True',
+      reason: 'MayGrow',
+    });
+  });
+
+  it('says until when it is blocked, and no longer than that', () => {
+    const memory = remember(BLANK_MEMORY, { kind: 'noCapacity' }, NOW);
+    const blocked = poolStatus(pool(), ROOM, memory, NOW);
+    expect(blocked.blockedUntil).toBe('2026-01-01T00:01:00.000Z');
+    expect(condition(blocked, 'CapacityAvailable')).toMatchObject({ status: 'False', reason: 'LaunchesFail' });
+    const later = poolStatus(pool({}, blocked), ROOM, memory, NOW + 60_000);
+    expect(later.blockedUntil).toBeUndefined();
+    expect(condition(later, 'CapacityAvailable')).toMatchObject({ status: 'True', lastTransitionTime: '2026-01-01T00:01:00.000Z' });
+  });
+
+  it('keeps the time of a transition while nothing changes', () => {
+    const first = poolStatus(pool(), ROOM, BLANK_MEMORY, NOW);
+    expect(poolStatus(pool({}, first), ROOM, BLANK_MEMORY, NOW + 5_000)).toEqual(first);
+  });
+});
