@@ -65,8 +65,8 @@ export class ScaleBench {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.client.close();
     await this.nodes.stop();
+    this.client.close();
     await this.controlPlane.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }

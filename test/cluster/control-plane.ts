@@ -12,6 +12,8 @@ export interface ControlPlaneOptions {
   readonly address?: string;
   /** Writes every request into audit.log. */
   readonly audit?: boolean;
+  /** How long a kubelet may be silent before its node counts as dead, seconds. Default: enough for kwok's nodes. */
+  readonly nodeGraceSeconds?: number;
   readonly progress?: ToolProgress;
 }
 
@@ -27,6 +29,9 @@ export interface ControlPlane {
   readonly pids: Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
+
+/** kwok renews its nodes' leases every 50 s: with less they would be taken for dead in between, all of them, again and again. */
+const KWOK_GRACE_SECONDS = 250;
 
 export const SERVICE_RANGE = '10.96.0.0/16';
 const API_SERVICE = '10.96.0.1';
@@ -105,9 +110,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     '--leader-elect=false',
     `--secure-port=${managerPort}`,
     '--bind-address=127.0.0.1',
-    // A dead kubelet shows after 12 s instead of 50: tests of lost nodes need not wait for it.
     '--node-monitor-period=2s',
-    '--node-monitor-grace-period=12s',
+    `--node-monitor-grace-period=${options.nodeGraceSeconds ?? KWOK_GRACE_SECONDS}s`,
     '--kube-api-qps=300',
     '--kube-api-burst=400',
     '--concurrent-gc-syncs=20',

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { V1Node } from '@kubernetes/client-node';
-import type { KubeClient } from '../../operator/kube/client.ts';
+import { isNotFound, type KubeClient } from '../../operator/kube/client.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { freePorts } from './control-plane.ts';
@@ -39,7 +39,16 @@ export async function startKwokNodes(
     const { items } = await client.list(NODE);
     return items.length >= count && items.every((n) => n.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'));
   });
-  return { names, stop: () => endAll([daemon.pid], 2_000) };
+  const stop = async () => {
+    await endAll([daemon.pid], 2_000);
+    await Promise.all(names.map((name) => client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 }).catch(ignoreNotFound)));
+  };
+  return { names, stop };
+}
+
+/** A test may have taken nodes away. */
+function ignoreNotFound(error: unknown): void {
+  if (!isNotFound(error)) throw error;
 }
 
 /** What happens to nodes and pods, without delay: nodes get ready, pods run with an address, deleted pods go. */

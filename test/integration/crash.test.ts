@@ -2,21 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
-import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
-import { LEASE, NODE, POD } from '../../operator/kube/types.ts';
+import { LEASE } from '../../operator/kube/types.ts';
 import { freePorts } from '../cluster/control-plane.ts';
-import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
+import type { KwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
-import { run, until } from '../cluster/run.ts';
-import { toolPath } from '../cluster/tools.ts';
-import { FakeWorker } from './fake-worker.ts';
+import { until } from '../cluster/run.ts';
+import { FakeGang, HELD_AT, startFakePool, TOTAL_STEPS } from './fake-gang.ts';
 import { WriteProxy } from './write-proxy.ts';
 
-const LABELS = { 'faults.vicuna.run/pool': 'crash' };
-const TOTAL_STEPS = 20;
-const HELD_AT = 10;
-
+const POOL = 'crash';
 const kubeconfig = process.env.KUBECONFIG ?? '';
 const directory = process.env.VICUNA_TEST_DIRECTORY ?? '';
 let client: KubeClient;
@@ -27,18 +22,7 @@ let port: number;
 
 beforeAll(async () => {
   client = await KubeClient.fromKubeconfig(kubeconfig);
-  nodes = await startKwokNodes({ kubeconfig, directory }, client, { count: 4, gpus: 1, labels: LABELS });
-  await client.create(GPU_POOL, {
-    metadata: { name: 'crash' },
-    spec: {
-      cloud: 'aws',
-      capacity: 'spot',
-      accelerator: { type: 'A100', count: 1, resourceName: 'nvidia.com/gpu' },
-      price: { onDemand: '3', spot: '1' },
-      nodeSelector: LABELS,
-      notice: '120s',
-    },
-  });
+  nodes = await startFakePool({ kubeconfig, directory }, client, POOL);
   proxy = await WriteProxy.start(kubeconfig);
   proxied = join(directory, 'proxied.kubeconfig');
   writeFileSync(
@@ -58,20 +42,9 @@ beforeAll(async () => {
 afterAll(async () => {
   proxy?.close();
   await nodes?.stop();
+  await client?.delete(GPU_POOL, undefined, POOL);
   client?.close();
 });
-
-function training(name: string): VicunaTraining {
-  return {
-    metadata: { name, namespace: 'default' },
-    spec: {
-      model: { base: 's3://models/tiny' },
-      dataset: { uri: 's3://data/conversations.jsonl' },
-      workers: { min: 2, gpusPerWorker: 1, image: 'trainer' },
-      checkpoint: { storage: `s3://checkpoints/${name}`, interval: '1000steps' },
-    },
-  } as unknown as VicunaTraining;
-}
 
 const startOperator = () =>
   OperatorProcess.start({ kubeconfig: proxied, port, logFile: join(directory, 'crash-operator.log'), env: { VICUNA_LOG_LEVEL: 'warn' } });
@@ -90,8 +63,6 @@ async function life(name: string, cut: { at: number; when: 'before' | 'after' } 
       crashed.resolve();
     });
   }
-  const workers = new Map<string, FakeWorker>();
-  let limit = HELD_AT;
   let over = false;
   // The write to be cut may be one of the last, after which nothing is left to recover: nobody waits for this.
   void crashed.promise.then(async () => {
@@ -100,79 +71,34 @@ async function life(name: string, cut: { at: number; when: 'before' | 'after' } 
     await client.delete(LEASE, 'default', 'vicuna-operator');
     if (!over) operator = await startOperator();
   });
-  const status = async () => (await client.get(TRAINING, 'default', name)).status;
-  const attend = async () => {
-    const { items } = await client.list(POD, { namespace: 'default', labelSelector: `vicuna.run/training=${name}` });
-    for (const pod of items) {
-      const podName = pod.metadata?.name ?? '';
-      if (workers.has(podName) || pod.status?.phase !== 'Running') continue;
-      const token = (
-        await run(toolPath('kubectl'), [
-          '--kubeconfig',
-          kubeconfig,
-          'create',
-          'token',
-          'default',
-          '--audience',
-          'vicuna.run',
-          '--bound-object-kind',
-          'Pod',
-          '--bound-object-name',
-          podName,
-        ])
-      ).trim();
-      workers.set(
-        podName,
-        new FakeWorker({
-          url: () => operator.url,
-          training: `default/${name}`,
-          pod: podName,
-          token,
-          storage: `s3://checkpoints/${name}`,
-          totalSteps: TOTAL_STEPS,
-          limit: () => limit,
-        }),
-      );
-    }
-  };
+  const gang = await FakeGang.start(client, kubeconfig, name, () => operator.url);
   try {
-    await client.create(TRAINING, training(name));
     await until(`${name} at step ${HELD_AT}`, 90_000, async () => {
-      await attend();
-      return (await status())?.progress?.step === HELD_AT;
+      await gang.attend();
+      return gang.isHeld(await operator.metrics());
     });
-    const doomed = (await client.get(POD, 'default', (await status())?.world?.members[1]?.pod ?? '')).spec?.nodeName ?? '';
-    const taints = [{ key: 'aws-node-termination-handler/spot-itn', value: 'x', effect: 'NoSchedule' }];
-    await client.mergePatch(NODE, undefined, doomed, { spec: { taints } });
+    const takeBack = await gang.announce();
     await until(`${name} moved and resumed`, 90_000, async () => {
-      await attend();
-      const now = await status();
-      return now?.interruptions?.length === 1 && now.interruptions[0]?.resumedAt !== undefined;
+      await gang.attend();
+      return gang.hasMoved();
     });
-    limit = TOTAL_STEPS;
-    await until(`${name} complete`, 90_000, async () => (await status())?.phase === 'Complete');
-    await client.mergePatch(NODE, undefined, doomed, { spec: { taints: null } });
-    over = true;
+    gang.release();
+    await until(`${name} complete`, 90_000, async () => (await gang.status())?.phase === 'Complete');
+    await takeBack();
     const writes = proxy.writes.map((w) => w.replaceAll(name, 'NAME'));
-    return { end: await endOf(name), writes };
+    return { end: await endOf(gang), writes };
   } finally {
     over = true;
-    for (const worker of workers.values()) worker.end();
     operator.kill();
     await operator.ended;
     await client.delete(LEASE, 'default', 'vicuna-operator').catch(() => undefined);
-    await client.delete(TRAINING, 'default', name, { propagationPolicy: 'Background' });
-    // The garbage collector takes half a minute to learn of a new kind; the next life needs the GPUs now.
-    const { items } = await client.list(POD, { namespace: 'default', labelSelector: `vicuna.run/training=${name}` });
-    for (const pod of items) {
-      await client.delete(POD, 'default', pod.metadata?.name ?? '', { gracePeriodSeconds: 0 }).catch(() => undefined);
-    }
+    await gang.remove();
   }
 }
 
 /** What must be the same however often the operator died. */
-async function endOf(name: string): Promise<object> {
-  const { status } = await client.get(TRAINING, 'default', name);
+async function endOf(gang: FakeGang): Promise<object> {
+  const status = await gang.status();
   return {
     phase: status?.phase,
     step: status?.progress?.step,
@@ -193,6 +119,7 @@ describe('an operator that is killed at any write', () => {
     const calm = await life('calm', null);
     expect(calm.end).toMatchObject({ phase: 'Complete', step: TOTAL_STEPS, interruptions: 1, lostSteps: 0, resumedStep: HELD_AT });
     expect(calm.writes.length).toBeGreaterThan(6);
+    console.log(`Killed before and after each of these writes:\n${calm.writes.map((w, i) => `  ${i + 1}  ${w}`).join('\n')}`);
     for (let at = 1; at <= calm.writes.length; at++) {
       for (const when of ['before', 'after'] as const) {
         const { end } = await life(`cut-${at}-${when}`, { at, when });
