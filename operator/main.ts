@@ -22,6 +22,7 @@ import { WorldBoard } from './server/world-board.ts';
 import { slimNode, slimPod, withoutManagedFields } from './slim.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
+import { servedPodGroups } from './training/pod-group.ts';
 import { TRAINING_LABEL } from './training/pods.ts';
 
 /** What keeps the operator from starting at all is one sentence, not a stack. */
@@ -98,6 +99,10 @@ const board = new WorldBoard({ now });
 const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });
 const recorder = new EventRecorder(client, 'vicuna-operator');
 const trainingQueue = newQueue('vicunatraining');
+const podGroups = await servedPodGroups(client).catch((error: unknown) => {
+  log.warn({ err: error }, 'PodGroups cannot be listed: gangs are kept together by their ready deadline alone');
+  return null;
+});
 const trainingController = new TrainingController({
   client,
   trainings,
@@ -110,6 +115,7 @@ const trainingController = new TrainingController({
   recorder,
   metrics: new TrainingMetrics(metrics),
   operatorUrl: config.workerUrl,
+  podGroups,
   log,
   clock: now,
 });

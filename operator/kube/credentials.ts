@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** How to reach an API server and prove who we are. */
@@ -20,7 +21,8 @@ export interface Credentials {
   readonly tokenFile?: string | undefined;
 }
 
-const READER = fileURLToPath(new URL('./credentials-reader.ts', import.meta.url));
+// As sources, or built.
+const READER = fileURLToPath(new URL(`./credentials-reader${extname(import.meta.url)}`, import.meta.url));
 
 /**
  * Reads a kubeconfig (or the in-cluster account) with @kubernetes/client-node, which knows every way of authentication there is:

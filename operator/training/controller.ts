@@ -1,19 +1,20 @@
 import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
-import { FINALIZER, TRAINING, type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
+import { FINALIZER, TRAINING, type VicunaTraining, type VicunaTrainingStatus, withDefaults } from '../api/vicuna-training.ts';
 import { ApiError, isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
-import { POD, SECRET } from '../kube/types.ts';
+import { POD, type ResourceType, SECRET } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
 import type { WorldBoard } from '../server/world-board.ts';
-import type { Plan } from './draft.ts';
+import type { Plan, PlannedGroup } from './draft.ts';
 import type { TrainingMetrics } from './metrics.ts';
 import { observePod } from './observe.ts';
 import { planTraining } from './plan.ts';
+import { type PodGroup, podGroup } from './pod-group.ts';
 import { TRAINING_LABEL, workerPod } from './pods.ts';
 import type { TrainingState } from './state.ts';
 
@@ -22,6 +23,12 @@ export const BY_NODE = 'node';
 
 /** A refused pod is tried again after so long: a quota or policy may have changed. */
 const REFUSED_AGAIN_MS = 30_000;
+
+/** How long only the cache of this process knows that a world is forming. */
+const FORMING_UNWRITTEN_MS = 5_000;
+/** What tells of it, and what goes on meanwhile. */
+const FORMING: readonly string[] = ['next', 'generation', 'pool', 'capacity', 'phase', 'observedGeneration', 'accruedUntil', 'totals'];
+const FORMING_CONDITIONS: readonly string[] = ['Placed', 'Running'];
 
 export interface TrainingControllerOptions {
   readonly client: KubeClient;
@@ -35,6 +42,8 @@ export interface TrainingControllerOptions {
   readonly recorder: EventRecorder;
   readonly metrics: TrainingMetrics;
   readonly operatorUrl: string;
+  /** Kubernetes' own gangs, where the cluster serves them. */
+  readonly podGroups: ResourceType<PodGroup> | null;
   readonly log: Logger;
   readonly clock: () => number;
 }
@@ -46,6 +55,8 @@ export class TrainingController {
   readonly #unsubscribe = new Map<string, () => void>();
   /** What the API server said of worker pods that it refused, by training. */
   readonly #podRefusals = new Map<string, string>();
+  /** Statuses that differ from the written one only by the world that is forming, and when they will be written after all. */
+  readonly #unwritten = new Map<string, { readonly status: VicunaTrainingStatus; readonly writeAt: number }>();
   /** Trainings without a place, to be looked at again when GPUs come free. */
   readonly #waiting = new Set<string>();
   #wakeTimer: NodeJS.Timeout | null = null;
@@ -61,7 +72,8 @@ export class TrainingController {
     });
     pods.onChange(({ object }) => {
       const training = object.metadata?.labels?.[TRAINING_LABEL];
-      if (training !== undefined) queue.add(`${object.metadata?.namespace}/${training}`);
+      // What has been begun is brought to its end before more is begun.
+      if (training !== undefined) queue.add(`${object.metadata?.namespace}/${training}`, { priority: 1 });
     });
     nodes.onChange(({ type, object, old }) => {
       if (type === 'updated' && old && sameNode(object, old)) return;
@@ -81,7 +93,8 @@ export class TrainingController {
     const found = o.trainings.get(namespace, name);
     if (!found) return this.#forget(key);
     this.#subscribe(key);
-    const training = withDefaults(found);
+    const unwritten = this.#unwritten.get(key)?.status;
+    const training = withDefaults(unwritten ? { ...found, status: unwritten } : found);
     const now = o.clock();
     const state = await this.#observe(key, training, now);
     const plan = planTraining(state, now);
@@ -102,6 +115,7 @@ export class TrainingController {
     this.#unsubscribe.delete(key);
     this.#waiting.delete(key);
     this.#podRefusals.delete(key);
+    this.#unwritten.delete(key);
     board.withdraw(key);
     inbox.forget(key);
     metrics.forget(key);
@@ -156,29 +170,28 @@ export class TrainingController {
   }
 
   /**
-   * The order makes it safe to die anywhere: directives for the world that workers already know go out first, since seconds count;
-   * then the status, with a conflict if it was not the latest; then pods, by names that the status determines; then the new world.
+   * Directives for the world that workers already know go out first, since seconds count; new pods do not wait for the status; a new
+   * world does, since workers act on it. It is safe to die anywhere: pods that no status knows of are found and used by the next
+   * operator, and everything else follows from the status.
    */
   async #act(key: string, found: VicunaTraining, training: VicunaTraining, state: TrainingState, plan: Plan): Promise<void> {
-    const { client, board, trainings, queue, recorder, metrics, book, log, clock } = this.#o;
+    const { client, board, queue, recorder, metrics, book, log, clock } = this.#o;
     if (plan.world && !plan.publishAfterStatus) board.publish(key, plan.world);
     book.reserve(key, plan.create, training, state.pods);
     try {
       if (plan.finalizer !== 'keep') await this.#setFinalizer(found, plan.finalizer);
-      if (!sameStatus(plan.status, found.status)) {
-        const written = await client.replaceStatus(TRAINING, { ...found, status: plan.status });
-        trainings.upsert(written);
-      }
-      for (const event of plan.events) recorder.event(found, event);
-      for (const observation of plan.observations) book.observe(observation, clock());
       await Promise.all([
-        ...plan.create.map((pod) => this.#createPod(training, state, pod)),
+        this.#writeStatus(key, found, training.status, plan),
+        this.#createPods(training, state, plan),
         ...plan.remove.map((removal) => this.#removePod(training, removal)),
       ]);
+      for (const event of plan.events) recorder.event(found, event);
+      for (const observation of plan.observations) book.observe(observation, clock());
     } catch (error) {
       book.release(key);
       if (isConflict(error) || isNotFound(error)) {
         log.debug({ key, error }, 'the object has changed meanwhile; looking again');
+        this.#unwritten.delete(key);
         queue.addAfter(key, 20);
         return;
       }
@@ -197,6 +210,7 @@ export class TrainingController {
     if (plan.status.phase === 'Waiting') this.#waiting.add(key);
     else this.#waiting.delete(key);
     metrics.update(key, plan, state);
+    if (plan.doneGroup !== null) await this.#removeGroup(training, plan.doneGroup);
     if (plan.deleteTraining) {
       await client
         .delete(TRAINING, training.metadata.namespace, training.metadata.name ?? '', { propagationPolicy: 'Background' })
@@ -205,11 +219,63 @@ export class TrainingController {
     if (plan.wakeAt !== null) queue.addAfter(key, Math.max(10, plan.wakeAt - clock()));
   }
 
-  async #createPod(training: VicunaTraining, state: TrainingState, planned: Plan['create'][number]): Promise<void> {
-    const { client, pods, book, operatorUrl } = this.#o;
+  /** Without it, the ready deadline alone sees to it that all of a gang start or none. */
+  async #createGroup(training: VicunaTraining, { name, minCount }: PlannedGroup): Promise<void> {
+    const { client, podGroups } = this.#o;
+    if (podGroups === null) return;
+    await client.create(podGroups, podGroup(training, name, minCount)).catch((error) => {
+      if (!isAlreadyExists(error)) throw error;
+    });
+  }
+
+  async #removeGroup(training: VicunaTraining, name: string): Promise<void> {
+    const { client, podGroups } = this.#o;
+    if (podGroups !== null) await client.delete(podGroups, training.metadata.namespace, name).catch(ignoreNotFound);
+  }
+
+  /**
+   * Writes the status if it has changed. That a world is forming can wait a little: most often its pods run before anybody could read
+   * of it, and the write is one of four requests that a launch takes.
+   */
+  async #writeStatus(key: string, found: VicunaTraining, before: VicunaTraining['status'], plan: Plan): Promise<void> {
+    const { client, trainings, queue, clock } = this.#o;
+    const { status } = plan;
+    const now = clock();
+    const waiting = this.#unwritten.get(key);
+    if (isOnlyForming(found.status, status) && (waiting === undefined ? !sameStatus(status, before) : now < waiting.writeAt)) {
+      const writeAt = waiting?.writeAt ?? now + FORMING_UNWRITTEN_MS;
+      this.#unwritten.set(key, { status, writeAt });
+      queue.addAfter(key, writeAt - now + 1);
+      return;
+    }
+    if (sameStatus(status, found.status)) return;
+    const written = await client.replaceStatus(TRAINING, { ...found, status });
+    this.#unwritten.delete(key);
+    trainings.upsert(written);
+  }
+
+  async #createPods(training: VicunaTraining, state: TrainingState, plan: Plan): Promise<void> {
+    if (plan.group) await this.#createGroup(training, plan.group);
+    await Promise.all(plan.create.map((pod) => this.#createPod(training, state, pod, plan.group)));
+  }
+
+  async #createPod(
+    training: VicunaTraining,
+    state: TrainingState,
+    planned: Plan['create'][number],
+    group: PlannedGroup | null,
+  ): Promise<void> {
+    const { client, pods, book, operatorUrl, podGroups } = this.#o;
     const pool: GpuPool | undefined = book.pool(planned.pool);
     if (!pool) return;
-    const pod = workerPod({ training, ...planned, pool, datasetUri: state.datasetUri ?? '', operatorUrl });
+    const pod = workerPod({
+      training,
+      ...planned,
+      pool,
+      datasetUri: state.datasetUri ?? '',
+      group: podGroups && group ? group.name : null,
+      operatorUrl,
+    });
     try {
       pods.upsert(await client.create(POD, pod));
     } catch (error) {
@@ -259,6 +325,17 @@ function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
     JSON.stringify(a.metadata.labels) === JSON.stringify(b.metadata.labels) &&
     (a.metadata.finalizers?.length ?? 0) === (b.metadata.finalizers?.length ?? 0)
   );
+}
+
+/** Whether all that the status says anew is that a world is forming whose pods are on their way. */
+function isOnlyForming(before: VicunaTrainingStatus | undefined, after: VicunaTrainingStatus): boolean {
+  return after.next !== undefined && sameStatus(withoutForming(before ?? {}), withoutForming(after));
+}
+
+function withoutForming(status: VicunaTrainingStatus): object {
+  const rest = Object.entries(status).filter(([name]) => !FORMING.includes(name) && name !== 'conditions');
+  const conditions = (status.conditions ?? []).filter((c) => !FORMING_CONDITIONS.includes(c.type));
+  return { ...Object.fromEntries(rest), ...(conditions.length === 0 ? {} : { conditions }) };
 }
 
 function sameStatus(a: unknown, b: unknown): boolean {

@@ -21,6 +21,12 @@ export interface PlannedPod {
   readonly pool: string;
 }
 
+/** Pods that are of use only together: the new ones of a generation. */
+export interface PlannedGroup {
+  readonly name: string;
+  readonly minCount: number;
+}
+
 export interface PodRemoval {
   readonly name: string;
   readonly uid: string;
@@ -40,6 +46,10 @@ export interface PoolObservation {
 export interface Plan {
   readonly status: Status;
   readonly create: readonly PlannedPod[];
+  /** The gang that the pods to be created belong to, where there is more than one. */
+  readonly group: PlannedGroup | null;
+  /** Name of the group that has done its work: its pods run. */
+  readonly doneGroup: string | null;
   readonly remove: readonly PodRemoval[];
   readonly events: readonly PlannedEvent[];
   readonly observations: readonly PoolObservation[];
@@ -59,6 +69,8 @@ export class Draft {
   readonly spec: Spec;
   readonly status: Status;
   readonly create: PlannedPod[] = [];
+  group: PlannedGroup | null = null;
+  doneGroup: string | null = null;
   readonly remove = new Map<string, PodRemoval>();
   readonly events: PlannedEvent[] = [];
   readonly observations: PoolObservation[] = [];

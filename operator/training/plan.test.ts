@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkpointAt, pool, START, World } from './testing.ts';
 
 describe('start', () => {
-  it('persists the forming world before it makes pods, and names them by generation and rank', () => {
+  it('names pods by generation and rank', () => {
     const w = new World();
     const plan = w.step();
     expect(plan.create.map((p) => p.name)).toEqual(['demo-g1-0', 'demo-g1-1']);
@@ -12,6 +12,40 @@ describe('start', () => {
       { rank: 1, pod: 'demo-g1-1' },
     ]);
     expect(plan.world).toBeNull();
+  });
+
+  it('uses pods that a dead operator has made and not written down', () => {
+    const w = new World({}, [pool('aws-a', { price: { spot: 0.5, onDemand: 3 } }), pool('gcp-a')]);
+    w.step();
+    for (const name of w.pods.keys()) w.set(name, { pool: 'gcp-a', node: `node-of-${name}` });
+    delete w.training.status;
+    const plan = w.step();
+    expect(plan.create).toEqual([]);
+    expect(plan.remove).toEqual([]);
+    expect(plan.status.next).toMatchObject({ generation: 2, pool: 'gcp-a', members: [{ pod: 'demo-g1-0' }, { pod: 'demo-g1-1' }] });
+  });
+
+  it('makes new pods in place of those that a dead operator has made and that have no node', () => {
+    const w = new World();
+    w.step();
+    w.pods.delete('demo-g1-1');
+    delete w.training.status;
+    const plan = w.step();
+    expect(plan.create.map((p) => p.name)).toEqual(['demo-g2-0', 'demo-g2-1']);
+    expect(plan.remove.map((p) => p.name)).toEqual(['demo-g1-0']);
+  });
+
+  it('groups the new pods of a generation, also the ones made before, and lets the group go when they run', () => {
+    const w = new World();
+    expect(w.step().group).toEqual({ name: 'demo-g1', minCount: 2 });
+    w.pods.delete('demo-g1-1');
+    expect(w.step().group).toEqual({ name: 'demo-g1', minCount: 2 });
+    w.start('demo-g1-0', 'demo-g1-1');
+    expect(w.step()).toMatchObject({ group: null, doneGroup: 'demo-g1' });
+    w.report('demo-g1-0', { step: 5, resumedStep: 0 });
+    w.lose('demo-g1-1');
+    // One pod is no gang.
+    expect(w.step()).toMatchObject({ group: null, doneGroup: null });
   });
 
   it('publishes a world only when the whole gang runs', () => {

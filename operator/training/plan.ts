@@ -44,6 +44,8 @@ export function planTraining(state: TrainingState, now: number): Plan {
   return {
     status: d.status,
     create: d.create,
+    group: d.group,
+    doneGroup: d.doneGroup,
     remove: [...d.remove.values()],
     events: d.events,
     observations: d.observations,

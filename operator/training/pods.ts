@@ -20,8 +20,15 @@ export interface WorkerPodRequest {
   readonly rank: number;
   readonly pool: GpuPool;
   readonly datasetUri: string;
+  /** Name of the PodGroup that the pod is scheduled with, or null. */
+  readonly group: string | null;
   /** Base URL under which pods reach the operator. */
   readonly operatorUrl: string;
+}
+
+/** Name of the group of the pods that a generation adds. */
+export function podGroupName(training: string, generation: number): string {
+  return `${training}-g${generation}`;
 }
 
 export function workerPodName(training: string, generation: number, rank: number): string {
@@ -63,16 +70,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         'karpenter.sh/do-not-disrupt': 'true',
         ...template.metadata?.annotations,
       },
-      ownerReferences: [
-        {
-          apiVersion: 'vicuna.run/v1alpha1',
-          kind: 'VicunaTraining',
-          name: training.metadata.name ?? '',
-          uid: training.metadata.uid ?? '',
-          controller: true,
-          blockOwnerDeletion: true,
-        },
-      ],
+      ownerReferences: [ownerOf(training)],
     },
     spec: {
       automountServiceAccountToken: false,
@@ -80,6 +78,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       terminationGracePeriodSeconds: Math.max(30, durationSeconds(pool.spec.notice ?? '30s')),
       securityContext: { runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, seccompProfile: { type: 'RuntimeDefault' } },
       ...(training.spec.priorityClassName ? { priorityClassName: training.spec.priorityClassName } : {}),
+      ...(request.group === null ? {} : { schedulingGroup: { podGroupName: request.group } }),
       ...templateSpec,
       restartPolicy: 'Never',
       nodeSelector: { ...templateSpec.nodeSelector, ...pool.spec.nodeSelector },
@@ -104,7 +103,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
             requests: { ...resources, ...own.resources?.requests },
             limits: { ...gpusOnly(resources, pool), ...own.resources?.limits },
           },
-          env: [...environment(request), ...(own.env ?? [])],
+          env: [...environment(request, own.env ?? []), ...(own.env ?? [])],
           envFrom: [...(training.spec.credentials ?? []).map(({ name }) => ({ secretRef: { name } })), ...(own.envFrom ?? [])],
           volumeMounts: [...MOUNTS, ...(own.volumeMounts ?? [])],
         },
@@ -112,6 +111,18 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       ],
       volumes: [...VOLUMES, ...(templateSpec.volumes ?? [])],
     },
+  };
+}
+
+/** Ties what is made for a training to it: it is removed with it. */
+export function ownerOf({ metadata }: VicunaTraining) {
+  return {
+    apiVersion: 'vicuna.run/v1alpha1',
+    kind: 'VicunaTraining',
+    name: metadata.name ?? '',
+    uid: metadata.uid ?? '',
+    controller: true,
+    blockOwnerDeletion: true,
   };
 }
 
@@ -138,7 +149,11 @@ function gpusOnly(resources: Record<string, string>, pool: GpuPool): Record<stri
   return gpus === undefined ? {} : { [name]: gpus };
 }
 
-function environment(request: WorkerPodRequest): V1EnvVar[] {
+/**
+ * What the supervisor is told, in one variable: the API server pays for each one in every write of the pod, a third of a launch in all.
+ * Variables of the user's own come before those in it.
+ */
+function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1EnvVar[] {
   const { training, datasetUri, operatorUrl } = request;
   const { spec } = training;
   const config = {
@@ -147,20 +162,21 @@ function environment(request: WorkerPodRequest): V1EnvVar[] {
     recipe: resolveRecipe(training),
     checkpoint: { storage: spec.checkpoint.storage, keep: spec.checkpoint.keep },
   };
-  const field = (fieldPath: string): V1EnvVar['valueFrom'] => ({ fieldRef: { fieldPath } });
-  return [
-    { name: 'VICUNA_TRAINING', value: `${training.metadata.namespace}/${training.metadata.name}` },
-    { name: 'VICUNA_OPERATOR_URL', value: operatorUrl },
-    { name: 'VICUNA_TOKEN_FILE', value: `${TOKEN_DIRECTORY}/token` },
-    { name: 'VICUNA_POD_NAME', valueFrom: field('metadata.name') as NonNullable<V1EnvVar['valueFrom']> },
-    { name: 'VICUNA_POD_IP', valueFrom: field('status.podIP') as NonNullable<V1EnvVar['valueFrom']> },
-    { name: 'VICUNA_PROCESSES', value: String(Math.max(1, gpusPerWorker(training))) },
-    { name: 'VICUNA_CONFIG', value: JSON.stringify(config) },
-    ...(spec.workers.command ? [{ name: 'VICUNA_COMMAND', value: JSON.stringify(spec.workers.command) }] : []),
-    { name: 'HOME', value: '/tmp' },
+  const variables: Record<string, string> = {
+    VICUNA_TRAINING: `${training.metadata.namespace}/${training.metadata.name}`,
+    VICUNA_OPERATOR_URL: operatorUrl,
+    VICUNA_TOKEN_FILE: `${TOKEN_DIRECTORY}/token`,
+    VICUNA_POD_NAME: request.name,
+    VICUNA_PROCESSES: String(Math.max(1, gpusPerWorker(training))),
+    VICUNA_CONFIG: JSON.stringify(config),
+    ...(spec.workers.command ? { VICUNA_COMMAND: JSON.stringify(spec.workers.command) } : {}),
+    HOME: '/tmp',
     // PyTorch asks for the user's name, and the uid need not be in the image's passwd.
-    { name: 'USER', value: 'vicuna' },
-  ];
+    USER: 'vicuna',
+  };
+  for (const { name } of own) delete variables[name];
+  // The kubelet would take "$(NAME)" for a reference, and "$$" for an escaped "$".
+  return [{ name: 'VICUNA_WORKER', value: JSON.stringify(variables).replaceAll('$', '\\u0024') }];
 }
 
 const MOUNTS: V1VolumeMount[] = [

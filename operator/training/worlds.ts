@@ -1,10 +1,10 @@
 import { durationSeconds } from '../api/duration.ts';
 import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
-import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
+import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
 import { checkpointIntervalFor, choosePool, isWorthMoving } from './placement.ts';
-import { workerPodName } from './pods.ts';
+import { podGroupName, workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
 const STOP_TIMEOUT_MS = 120_000;
@@ -101,7 +101,9 @@ export function formNext(d: Draft): boolean {
   if (reason === null) return false;
   const { min, max } = spec.workers;
   // Where the next world was forming, and where the last one still has members: healthy workers are kept in either.
-  const homes = reason === 'move' ? [] : [...new Set([status.pool, status.world?.pool])].filter((p) => p !== undefined);
+  // Pods that no status knows of were made by an operator that died before it could write down why.
+  const unknown = [...d.state.pods.values()].filter((p) => p.generation > (status.generation ?? 0)).map((p) => p.pool);
+  const homes = reason === 'move' ? [] : [...new Set([status.pool, status.world?.pool, ...unknown])].filter((p) => p !== undefined);
   for (const home of homes) {
     const survivors = survivorsIn(d, home);
     const refill = Math.min(max - survivors.length, roomInPool(d, home));
@@ -136,7 +138,8 @@ function survivorsIn(d: Draft, pool: string): Member[] {
     .filter((p) => p.pool === pool && !d.remove.has(p.name) && !d.silent.has(p.name))
     .filter((p) => {
       const health = healthOf(p);
-      return health === 'ready' || health === 'pending';
+      // Without a node it may wait for others of its gang that will never come: a new one is as quick.
+      return health === 'ready' || (health === 'pending' && p.node !== null);
     })
     .map((p) => ({ pod: p.name, rank: inWorld.get(p.name) ?? p.rank, inWorld: inWorld.has(p.name) }))
     .sort((a, b) => Number(b.inWorld) - Number(a.inWorld) || a.rank - b.rank || (a.pod < b.pod ? -1 : 1))
@@ -145,7 +148,8 @@ function survivorsIn(d: Draft, pool: string): Member[] {
 }
 
 function setNext(d: Draft, pool: string, capacity: 'spot' | 'onDemand', survivors: Member[], size: number, reason: StatusNextReason): void {
-  const generation = (d.status.generation ?? 0) + 1;
+  // A name is never used twice, not even by a generation that never came into the status.
+  const generation = Math.max(d.status.generation ?? 0, ...[...d.state.pods.values()].map((p) => p.generation)) + 1;
   const run = d.state.training.metadata.name ?? '';
   const byRank = assignRanks(survivors, size);
   const members = Array.from({ length: size }, (_, rank) => ({ rank, pod: byRank.get(rank) ?? workerPodName(run, generation, rank) }));
@@ -186,6 +190,13 @@ export function createMissing(d: Draft): void {
     if (d.state.pods.has(member.pod)) continue;
     d.create.push({ name: member.pod, generation: next.generation, rank: member.rank, pool: next.pool });
   }
+  if (d.create.length > 0) d.group = groupOf(d, next);
+}
+
+/** All pods that the generation adds, also those made before: from the status alone, so that it is the same after a restart. */
+function groupOf(d: Draft, next: StatusNext): PlannedGroup | null {
+  const minCount = next.members.filter((m) => isNew(d, m, next.generation)).length;
+  return minCount < 2 ? null : { name: podGroupName(d.state.training.metadata.name ?? '', next.generation), minCount };
 }
 
 /** Tells the published world what to do, and puts the forming one in its place when that costs no work. */
@@ -292,6 +303,7 @@ function promote(d: Draft): void {
   if (next.reason === 'start' || next.pool !== world?.pool) d.observations.push({ pool: next.pool, kind: 'launched' });
   delete d.status.next;
   forgetWaiting(d);
+  d.doneGroup = groupOf(d, next)?.name ?? null;
   d.directive = { directive: 'run', deadline: null };
   d.promoted = true;
 }

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildOperator } from '../../operator/build.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
 import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
 import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
@@ -31,6 +32,7 @@ async function withScale<T>(
       kubeconfig: bench.controlPlane.kubeconfig,
       logFile: join(bench.directory, 'operator.log'),
       env,
+      main: await buildOperator(join(bench.directory, 'operator')),
     });
     try {
       return await work(bench, operator);

@@ -56,11 +56,17 @@ export class ScaleBench {
   static async start(settings: ScaleSettings): Promise<ScaleBench> {
     const directory = mkdtempSync(join(tmpdir(), 'vicuna-scale-'));
     const controlPlane = await startControlPlane({ directory: join(directory, 'control-plane') });
-    const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
-    await applyCrds(client);
-    const nodes = await startKwokNodes(controlPlane, client, { count: settings.nodes, gpus: settings.gpusPerNode, labels: LABELS });
-    await client.create(GPU_POOL, scalePool(settings));
-    return new ScaleBench(settings, controlPlane, client, nodes, directory);
+    try {
+      const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
+      await applyCrds(client);
+      const nodes = await startKwokNodes(controlPlane, client, { count: settings.nodes, gpus: settings.gpusPerNode, labels: LABELS });
+      await client.create(GPU_POOL, scalePool(settings));
+      return new ScaleBench(settings, controlPlane, client, nodes, directory);
+    } catch (error) {
+      await controlPlane.stop();
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {

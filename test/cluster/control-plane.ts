@@ -14,6 +14,8 @@ export interface ControlPlaneOptions {
   readonly audit?: boolean;
   /** How long a kubelet may be silent before its node counts as dead, seconds. Default: enough for kwok's nodes. */
   readonly nodeGraceSeconds?: number;
+  /** Serves Kubernetes' own gangs (PodGroup, alpha in 1.36) and schedules by them. */
+  readonly podGroups?: boolean;
   readonly progress?: ToolProgress;
 }
 
@@ -78,11 +80,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     '--unsafe-no-fsync',
     '--log-level=error',
   ]);
-  start(
-    'kube-apiserver',
-    tools['kube-apiserver'],
-    apiserverArguments({ pki, address, apiPort, etcdUrl, directory, audit: options.audit === true }),
-  );
+  start('kube-apiserver', tools['kube-apiserver'], [
+    ...apiserverArguments({ pki, address, apiPort, etcdUrl, directory, audit: options.audit === true }),
+    ...(options.podGroups ? ['--feature-gates=GenericWorkload=true', '--runtime-config=scheduling.k8s.io/v1alpha2=true'] : []),
+  ]);
   const admin = join(directory, 'admin.kubeconfig');
   try {
     await until('the API server answering', 60_000, async () => {
@@ -126,6 +127,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     '--bind-address=127.0.0.1',
     '--kube-api-qps=1000',
     '--kube-api-burst=1000',
+    ...(options.podGroups ? ['--feature-gates=GenericWorkload=true,GangScheduling=true'] : []),
   ]);
   const pids = Object.fromEntries(daemons.map((d) => [d.name, d.pid]));
   return {

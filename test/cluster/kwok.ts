@@ -51,8 +51,15 @@ function ignoreNotFound(error: unknown): void {
   if (!isNotFound(error)) throw error;
 }
 
-/** What happens to nodes and pods, without delay: nodes get ready, pods run with an address, deleted pods go. */
-const STAGES = `apiVersion: kwok.x-k8s.io/v1alpha1
+/**
+ * What happens to nodes and pods, without delay: nodes get ready, pods run with an address, deleted pods go. Kubelets do not wait for
+ * each other: with kwok's usual 4 at a time, pods would wait for it, and not for what is measured.
+ */
+const STAGES = `apiVersion: config.kwok.x-k8s.io/v1alpha1
+kind: KwokConfiguration
+options: { nodeLeaseParallelism: 4, nodePlayStageParallelism: 4, podPlayStageParallelism: 64 }
+---
+apiVersion: kwok.x-k8s.io/v1alpha1
 kind: Stage
 metadata: { name: node-ready }
 spec:

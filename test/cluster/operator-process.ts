@@ -11,10 +11,14 @@ export interface OperatorOptions {
   readonly port?: number;
   readonly logFile: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Program to run. Default: the sources. */
+  readonly main?: string;
 }
 
 /** As the operator's image starts it: a small young generation keeps resident memory low, and costs little. */
 const OPERATOR_FLAGS = ['--max-semi-space-size=4'];
+
+const SOURCES = join(ROOT, 'operator', 'main.ts');
 
 /** The operator as a process of this machine. */
 export class OperatorProcess {
@@ -29,12 +33,19 @@ export class OperatorProcess {
   }
 
   /** Starts it and waits until it serves. */
-  static async start({ kubeconfig, address = '127.0.0.1', port, logFile, env = {} }: OperatorOptions): Promise<OperatorProcess> {
+  static async start({
+    kubeconfig,
+    address = '127.0.0.1',
+    port,
+    logFile,
+    env = {},
+    main = SOURCES,
+  }: OperatorOptions): Promise<OperatorProcess> {
     const [free = 0] = port === undefined ? await freePorts(1) : [port];
     const url = `http://${address}:${free}`;
     const log = openSync(logFile, 'a');
     const settings = { VICUNA_KUBECONFIG: kubeconfig, VICUNA_PORT: String(free), VICUNA_ADVERTISE_URL: url, POD_NAMESPACE: 'default' };
-    const child = spawn(process.execPath, [...OPERATOR_FLAGS, join(ROOT, 'operator', 'main.ts')], {
+    const child = spawn(process.execPath, [...OPERATOR_FLAGS, main], {
       stdio: ['ignore', log, log],
       env: { ...process.env, ...settings, ...env },
     });

@@ -7,32 +7,38 @@ import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-trainin
 import { KubeClient } from '../../operator/kube/client.ts';
 import { Informer } from '../../operator/kube/informer.ts';
 import { applyCrds } from '../bench/scale.ts';
-import { Cluster, removeCluster } from '../cluster/cluster.ts';
-import { DEMO_NODES } from '../cluster/demo-nodes.ts';
+import { removeCluster } from '../cluster/cluster.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
 import { missingPrerequisites } from '../cluster/preflight.ts';
 import { humanSeconds, StepDisplay } from '../cluster/progress.ts';
 import { until } from '../cluster/run.ts';
+import type { DemoCluster } from './demo-cluster.ts';
+import { CLUSTER, EmbeddedCluster } from './embedded-cluster.ts';
+import { ExistingCluster } from './existing-cluster.ts';
 import { Interruptions } from './interruptions.ts';
-import { createPools, demoTraining, NAMESPACE, prepareInputs } from './stage.ts';
+import { createPools, DEVELOPMENT_IMAGE, demoTraining, NAMESPACE, prepareInputs } from './stage.ts';
 import { type Summary, summarizeInterruption, summaryText } from './summary.ts';
 import { LiveTable } from './table.ts';
 
-const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N]
+const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kubeconfig FILE [--image IMAGE]]
 
   --json FILE        write the summary as JSON
-  --keep             leave the cluster running at the end, to look around with kubectl
+  --keep             leave everything running at the end, to look around with kubectl
   --steps N          optimizer steps of the training (default 400)
+  --kubeconfig FILE  use this cluster instead of an embedded one. Operator and S3 server run on this machine: pods must reach it.
+                     Nodes are tainted and workers on them deleted, and the taints taken back; nothing else is touched
+  --image IMAGE      the trainer's image there (default ${DEVELOPMENT_IMAGE}: the embedded cluster's, as of \`npm run cluster\`)
 `;
 const NAME = 'demo-7b';
 const INTERVAL = 20;
-const CLUSTER = 'demo';
 
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
     steps: { type: 'string', default: '400' },
+    kubeconfig: { type: 'string' },
+    image: { type: 'string', default: DEVELOPMENT_IMAGE },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -45,9 +51,11 @@ async function main(): Promise<number> {
   const steps = Number(values.steps);
   if (!Number.isInteger(steps) || steps < 50 || steps > 100_000)
     throw new Error(`--steps ${values.steps}: give a whole number from 50 to 100000`);
-  const missing = missingPrerequisites({ nodes: true });
+  const missing = values.kubeconfig === undefined ? missingPrerequisites({ nodes: true }) : [];
   if (missing.length > 0) throw new Error(missing.join('\n'));
-  console.log('Vicuna operator demo · a real Kubernetes cluster on this machine, no Docker, no cloud account\n');
+  const where =
+    values.kubeconfig === undefined ? 'a real Kubernetes cluster on this machine, no Docker, no cloud account' : values.kubeconfig;
+  console.log(`Vicuna operator demo · ${where}\n`);
   const display = new StepDisplay(process.stdout, ['Tools', 'Cluster', 'Operator', 'Training']);
   const seconds: Record<string, number> = {};
   let phaseStarted = performance.now();
@@ -56,23 +64,10 @@ async function main(): Promise<number> {
     phaseStarted = performance.now();
   };
 
-  let current = '';
-  const cluster = await Cluster.start({
-    nodes: DEMO_NODES,
-    name: CLUSTER,
-    progress: (name, detail, share, left) => {
-      if (name === current) return display.update(detail, share, left);
-      if (current === 'tools') {
-        phase('tools');
-        display.end('Kubernetes 1.36.3, containerd 2.4, PyTorch 2.11 ✓');
-      }
-      current = name;
-      display.begin(detail);
-    },
-  });
+  const cluster = await startCluster(display, phase);
   running.cluster = cluster;
   phase('cluster');
-  display.end('5 nodes: aws us-east-1a spot ×2 · gcp us-central1-a spot ×2 · aws us-east-1b on-demand ×1');
+  display.end(cluster.description);
 
   display.begin('applying CRDs and starting');
   await applyCrds(cluster.client);
@@ -82,19 +77,23 @@ async function main(): Promise<number> {
     logFile: join(cluster.directory, 'operator.log'),
   });
   running.operator = operator;
-  await createPools(cluster.client);
+  await createPools(cluster.client, cluster.pools);
   await until('the operator leading', 30_000, async () =>
     (await operator.metrics()).includes('leader_election_master_status{name="vicuna-operator"} 1'),
   );
-  await until('GPUs seen in every pool', 60_000, async () =>
-    (await cluster.client.list(GPU_POOL)).items.every((p) => (p.status?.gpus?.free ?? 0) > 0),
+  await until('nodes seen in every pool', 60_000, async () =>
+    (await cluster.client.list(GPU_POOL)).items.every((p) => p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')),
   );
   phase('operator');
   display.end('leader elected, VicunaTraining and GpuPool served');
 
   display.begin('putting model and conversations into S3');
   await prepareInputs(cluster.client, cluster.s3);
-  await cluster.client.create(TRAINING, await demoTraining({ name: NAME, steps, interval: `${INTERVAL}steps` }));
+  const { gpusPerWorker } = cluster;
+  await cluster.client.create(
+    TRAINING,
+    await demoTraining({ name: NAME, steps, interval: `${INTERVAL}steps`, gpusPerWorker, image: values.image }),
+  );
   display.end('480 conversations, LLaMA of 1 M parameters, FSDP over 2 workers\n');
 
   const trainings = new Informer<VicunaTraining>({
@@ -149,7 +148,28 @@ async function main(): Promise<number> {
   return failed || lostWithNotice.length > 0 ? 1 : 0;
 }
 
-const running: { cluster?: Cluster; operator?: OperatorProcess; stop?: AbortController } = {};
+/** The embedded cluster, or the one that the user names. */
+async function startCluster(display: StepDisplay, phase: (name: string) => void): Promise<DemoCluster> {
+  if (values.kubeconfig !== undefined) {
+    display.begin('the S3 server');
+    display.end('yours; S3 server on this machine');
+    phase('tools');
+    display.begin('looking at it');
+    return ExistingCluster.attach(values.kubeconfig);
+  }
+  let current = '';
+  return EmbeddedCluster.start((name, detail, share, left) => {
+    if (name === current) return display.update(detail, share, left);
+    if (current === 'tools') {
+      phase('tools');
+      display.end('Kubernetes 1.36.3, containerd 2.4, PyTorch 2.11 ✓');
+    }
+    current = name;
+    display.begin(detail);
+  });
+}
+
+const running: { cluster?: DemoCluster; operator?: OperatorProcess; stop?: AbortController } = {};
 
 /** Ends everything, or says how to look around. */
 async function leave(keep: boolean): Promise<void> {
@@ -157,7 +177,6 @@ async function leave(keep: boolean): Promise<void> {
   stop?.abort();
   if (keep && cluster) {
     cluster.keep();
-    cluster.client.close();
     console.log(
       `\n        Still there: export KUBECONFIG=${cluster.kubeconfig}. The operator has pid ${operator?.pid}. The next demo removes it all.`,
     );
@@ -165,7 +184,7 @@ async function leave(keep: boolean): Promise<void> {
   }
   await operator?.stop();
   if (cluster) await cluster.stop();
-  else await removeCluster(CLUSTER);
+  else if (values.kubeconfig === undefined) await removeCluster(CLUSTER);
   console.log(
     '        Everything it created is gone. Next: examples/, docs/quickstart.md, or `npm run demo -- --keep` to look around with kubectl.',
   );

@@ -1,6 +1,5 @@
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
-import type { Cluster } from '../cluster/cluster.ts';
-import type { NodeSpec } from '../cluster/node-profiles.ts';
+import type { DemoCluster, DemoNode } from './demo-cluster.ts';
 
 /** Shares of all steps at which something happens at the earliest, and what. */
 const SCRIPT: readonly { at: number; notice: boolean }[] = [
@@ -15,14 +14,14 @@ const NOTICE_SECONDS = 20;
 
 /** Takes nodes away from a training as it goes, and brings others back. */
 export class Interruptions {
-  readonly #cluster: Cluster;
+  readonly #cluster: DemoCluster;
   readonly #say: (line: string) => void;
   #next = 0;
   #busy = false;
   #stopped = false;
   readonly #told = new Set<string>();
 
-  constructor(cluster: Cluster, say: (line: string) => void) {
+  constructor(cluster: DemoCluster, say: (line: string) => void) {
     this.#cluster = cluster;
     this.#say = say;
   }
@@ -48,7 +47,7 @@ export class Interruptions {
     )
       return;
     const pool = status.pool ?? '';
-    const node = this.#cluster.nodes.find((n) => pool.includes(n.zone) && n.capacity === 'spot');
+    const node = this.#cluster.nodes().find((n) => n.pool === pool && n.isSpot);
     if (!node) return; // on-demand nodes are not taken back; the training moves to spot again when that pays
     this.#next++;
     this.#busy = true;
@@ -58,18 +57,18 @@ export class Interruptions {
     });
   }
 
-  async #interrupt(node: NodeSpec, notice: boolean, pool: string): Promise<void> {
+  async #interrupt(node: DemoNode, notice: boolean, pool: string): Promise<void> {
     if (notice) {
-      const { seconds, gone } = await this.#cluster.interruptNode(node.name, { noticeSeconds: NOTICE_SECONDS });
+      const { seconds, gone } = await this.#cluster.interrupt(node, NOTICE_SECONDS);
       this.#say(`notice     ${pool} takes node ${node.name} back in ${seconds} s`);
       await gone;
     } else {
       this.#say(`kill -9    node ${node.name} of ${pool} is gone, without notice`);
-      await this.#cluster.killNode(node.name);
+      await this.#cluster.kill(node);
     }
     if (this.#stopped) return;
     // A new machine of the same kind comes up a little later, as an autoscaler would bring it.
-    await this.#cluster.addNode(node);
+    await this.#cluster.replace(node);
     this.#busy = false;
     if (!this.#stopped) this.#say(`node       ${node.name} is back: a new machine`);
   }

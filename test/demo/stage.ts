@@ -12,6 +12,9 @@ import type { S3 } from '../cluster/s3.ts';
 
 export const CONVERSATIONS = join(ROOT, 'examples', 'data', 'conversations.jsonl');
 export const NAMESPACE = 'default';
+export const INPUTS_SECRET = 's3-credentials';
+/** The embedded cluster's image of the trainer; it holds no packages, those come from the machine. */
+export const DEVELOPMENT_IMAGE = 'vicuna/trainer:dev';
 
 /** Puts a tiny model and the conversations into S3, and the keys into a Secret: what a user has before the first training. */
 export async function prepareInputs(client: KubeClient, s3: S3): Promise<void> {
@@ -19,7 +22,7 @@ export async function prepareInputs(client: KubeClient, s3: S3): Promise<void> {
   const model = await tinyModel();
   for (const file of readdirSync(model)) await s3.putFile('models', `tiny/${file}`, join(model, file));
   await s3.putFile('data', 'conversations.jsonl', CONVERSATIONS);
-  const secret: V1Secret = { metadata: { name: 's3-credentials', namespace: NAMESPACE }, stringData: s3.environment };
+  const secret: V1Secret = { metadata: { name: INPUTS_SECRET, namespace: NAMESPACE }, stringData: s3.environment };
   await client.create(SECRET, secret);
 }
 
@@ -91,8 +94,8 @@ export const DEMO_POOLS: readonly GpuPool[] = [
   },
 ];
 
-export async function createPools(client: KubeClient): Promise<void> {
-  for (const pool of DEMO_POOLS) await client.create(GPU_POOL, pool);
+export async function createPools(client: KubeClient, pools = DEMO_POOLS): Promise<void> {
+  for (const pool of pools) await client.create(GPU_POOL, pool);
 }
 
 export interface DemoTraining {
@@ -101,19 +104,43 @@ export interface DemoTraining {
   readonly workers?: number;
   readonly min?: number;
   readonly interval?: string;
+  readonly gpusPerWorker?: number;
+  readonly image?: string;
   readonly spec?: Record<string, unknown>;
 }
 
-/** A training of the tiny model. Its heavy Python packages come from the machine by a read-only mount. */
+/** A training of the tiny model. */
 export async function demoTraining({
   name,
   steps,
   workers = 2,
   min,
   interval = '20steps',
+  gpusPerWorker = 1,
+  image = DEVELOPMENT_IMAGE,
   spec = {},
 }: DemoTraining): Promise<VicunaTraining> {
-  const template = {
+  const template = image === DEVELOPMENT_IMAGE ? await machinesPackages() : {};
+  return {
+    metadata: { name, namespace: NAMESPACE, labels: { 'app.kubernetes.io/part-of': 'vicuna-demo' } },
+    spec: {
+      model: { base: 's3://models/tiny' },
+      dataset: { uri: 's3://data/conversations.jsonl' },
+      recipe: {
+        preset: 'tiny',
+        overrides: { maxSteps: steps, epochs: Math.ceil((steps * 8) / 480), contextLength: 128, globalBatchTokens: 1_024 },
+      },
+      workers: { gpusPerWorker, min: min ?? workers, max: workers, image, readyDeadline: '2m', template },
+      checkpoint: { storage: `s3://checkpoints/${name}`, interval, keep: 3 },
+      credentials: [{ name: INPUTS_SECRET }],
+      ...spec,
+    },
+  } as unknown as VicunaTraining;
+}
+
+/** Heavy Python packages come from the machine by a read-only mount. */
+async function machinesPackages(): Promise<object> {
+  return {
     spec: {
       containers: [
         {
@@ -126,19 +153,4 @@ export async function demoTraining({
       volumes: [{ name: 'site-packages', hostPath: { path: await pythonSitePackages(), type: 'Directory' } }],
     },
   };
-  return {
-    metadata: { name, namespace: NAMESPACE },
-    spec: {
-      model: { base: 's3://models/tiny' },
-      dataset: { uri: 's3://data/conversations.jsonl' },
-      recipe: {
-        preset: 'tiny',
-        overrides: { maxSteps: steps, epochs: Math.ceil((steps * 8) / 480), contextLength: 128, globalBatchTokens: 1_024 },
-      },
-      workers: { gpusPerWorker: 1, min: min ?? workers, max: workers, image: 'vicuna/trainer:dev', readyDeadline: '2m', template },
-      checkpoint: { storage: `s3://checkpoints/${name}`, interval, keep: 3 },
-      credentials: [{ name: 's3-credentials' }],
-      ...spec,
-    },
-  } as unknown as VicunaTraining;
 }

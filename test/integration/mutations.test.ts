@@ -104,6 +104,7 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     rank: 0,
     pool: poolWithDefaults(pool),
     datasetUri: 's3://data/x',
+    group: null,
     operatorUrl: 'http://operator',
   });
   try {

@@ -11,7 +11,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   const directory = mkdtempSync(join(tmpdir(), 'vicuna-integration-'));
   // However the tests end, also by Ctrl-C or kill -9: nothing of it stays.
   const ownership = Ownership.take(directory);
-  const controlPlane = await startControlPlane({ directory, audit: true });
+  const controlPlane = await startControlPlane({ directory, audit: true, podGroups: true });
   process.env.KUBECONFIG = controlPlane.kubeconfig;
   process.env.VICUNA_TEST_DIRECTORY = directory;
   const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { POD } from '../../operator/kube/types.ts';
 import type { NodeSpec } from '../cluster/node-profiles.ts';
-import { demoTraining } from '../demo/stage.ts';
+import { demoTraining, NAMESPACE } from '../demo/stage.ts';
 import { isSteady, Stage, seeded } from '../e2e/stage.ts';
 
 /** Interruptions with notice in the chaos run, at moments that the seed decides. */
 const ANNOUNCED = 20;
-const STEPS = 1_200;
+const STEPS = 1_500;
 const INTERVAL = 20;
 /** On-demand nodes are not taken back: the tests want the training where it can be interrupted. */
 const SPOT_ONLY = { placement: { capacity: 'spot' } };
@@ -30,10 +31,11 @@ async function finalLoss(name: string): Promise<number> {
 /** Nodes that have notice or are being replaced. */
 const leaving = new Set<string>();
 
-/** A healthy spot node of the pool that the training runs in, or is going to. */
-function nodeOf(name: string, index = 0): NodeSpec | undefined {
-  const pool = stage.training(name)?.status?.pool ?? '';
-  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && pool.includes(n.zone) && !leaving.has(n.name))[index];
+/** Spot nodes without notice that carry workers of the training, also ones that only start. */
+async function nodesOf(name: string): Promise<NodeSpec[]> {
+  const { items } = await stage.cluster.client.list(POD, { namespace: NAMESPACE, labelSelector: `vicuna.run/training=${name}` });
+  const used = new Set(items.filter((p) => p.status?.phase !== 'Failed').map((p) => p.spec?.nodeName));
+  return stage.cluster.nodes.filter((n) => n.capacity === 'spot' && used.has(n.name) && !leaving.has(n.name));
 }
 
 describe('a training that is interrupted', () => {
@@ -53,27 +55,24 @@ describe('a training that is interrupted', () => {
     );
     const restored: Promise<void>[] = [];
     let done = 0;
+    let round = 0;
     while (done < ANNOUNCED) {
-      await stage.until(
-        'chaos',
-        'a steady training',
-        (t) => (isSteady(t) && nodeOf('chaos') !== undefined) || t.status?.phase === 'Complete',
-      );
+      await stage.until('chaos', 'a steady training', (t) => isSteady(t) || t.status?.phase === 'Complete', 240_000);
       if (stage.training('chaos')?.status?.phase === 'Complete') break;
       const moment = stage.training('chaos')?.status?.progress?.step ?? 0;
       const ahead = Math.floor(random() * 3);
       await stage.until('chaos', `${ahead} more steps`, (t) => (t.status?.progress?.step ?? 0) >= moment + ahead || !isSteady(t));
-      // One in four takes both nodes of the pool at once, one in four the replacement's node while it starts.
-      const kind = done % 4;
-      const nodes = [nodeOf('chaos'), ...(kind === 1 ? [nodeOf('chaos', 1)] : [])].filter((n) => n !== undefined);
+      // One in four takes both nodes at once, one in four a replacement's node while it starts.
+      const kind = round++ % 4;
+      const nodes = (await nodesOf('chaos')).slice(0, kind === 1 ? 2 : 1);
       const since = new Date().toISOString();
       for (const node of nodes) restored.push(...(await takeBack(node)));
       done += nodes.length;
       const names = nodes.map((n) => n.name);
       await stage.until('chaos', `the notice for ${names} seen`, (t) => isNoted(t, names, since) || t.status?.phase === 'Complete');
       if (kind === 3) {
-        await stage.until('chaos', 'a replacement starting', (t) => t.status?.next !== undefined || isSteady(t), 60_000);
-        const second = nodeOf('chaos');
+        await stage.until('chaos', 'a replacement starting', (t) => t.status?.next !== undefined || isSteady(t), 120_000);
+        const [second] = await nodesOf('chaos');
         if (second) {
           restored.push(...(await takeBack(second)));
           done++;

@@ -67,6 +67,15 @@ class Gang:
         for name in names:
             token = self.directory / f"{name}.token"
             token.write_text(f"{TOKEN}.{name}\n")
+            worker = {
+                "VICUNA_TRAINING": TRAINING,
+                "VICUNA_OPERATOR_URL": self.operator.url,
+                "VICUNA_TOKEN_FILE": str(token),
+                "VICUNA_POD_NAME": name,
+                "VICUNA_PROCESSES": str(processes),
+                "VICUNA_CONFIG": self.config(),
+                **({"VICUNA_COMMAND": json.dumps(command)} if command is not None else {}),
+            }
             env = {
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -74,14 +83,7 @@ class Gang:
                 "HOME": str(self.directory),
                 "TMPDIR": str(self.directory),
                 "VICUNA_WORKER_CACHE": str(self.directory / f"cache-{name}"),
-                "VICUNA_TRAINING": TRAINING,
-                "VICUNA_OPERATOR_URL": self.operator.url,
-                "VICUNA_TOKEN_FILE": str(token),
-                "VICUNA_POD_NAME": name,
-                "VICUNA_POD_IP": "127.0.0.1",
-                "VICUNA_PROCESSES": str(processes),
-                "VICUNA_CONFIG": self.config(),
-                **({"VICUNA_COMMAND": json.dumps(command)} if command is not None else {}),
+                "VICUNA_WORKER": json.dumps(worker),
                 **self.env,
             }
             with open(self.directory / f"{name}.log", "ab") as log:

@@ -213,6 +213,10 @@ def test_an_incomplete_environment_is_named(gang):
     env = {"PYTHONPATH": str(PACKAGE_ROOT), "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-m", "vicuna_trainer.supervisor"], env=env, capture_output=True, text=True)
     assert done.returncode == 64 and "VICUNA_POD_NAME" in done.stderr
+    broken = subprocess.run(
+        [sys.executable, "-m", "vicuna_trainer.supervisor"], env={**env, "VICUNA_WORKER": "[]"}, capture_output=True, text=True
+    )
+    assert broken.returncode == 64 and "VICUNA_WORKER" in broken.stderr
 
 
 def test_the_token_is_read_again(gang, operator):

@@ -316,7 +316,7 @@ class Supervisor:
             VICUNA_RESUME_URI=world.resume_uri or "",
             VICUNA_RESUME_STEP=str(world.resume_step or 0),
         )
-        interface = interface_of(self._env.get("VICUNA_POD_IP", ""))
+        interface = interface_of(member.address)
         if interface is not None:
             env.setdefault("GLOO_SOCKET_IFNAME", interface)
         return env
@@ -408,9 +408,18 @@ def interface_of(address: str) -> str | None:
     return None
 
 
+def told(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the operator packs into one, VICUNA_WORKER. Raises ValueError where that is no JSON object of strings."""
+    packed = json.loads(env.get("VICUNA_WORKER", "{}"))
+    if not isinstance(packed, dict) or not all(isinstance(value, str) for value in packed.values()):
+        raise ValueError("VICUNA_WORKER is no JSON object of strings")
+    return packed
+
+
 def main() -> None:
     """Runs the supervisor of this pod."""
     try:
+        os.environ.update(told(os.environ))
         supervisor = Supervisor(os.environ)
     except (KeyError, ValueError) as error:
         print(f"supervisor: the pod's environment is incomplete: {error!r}. Start it by the operator.", file=sys.stderr)
