@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { V1TokenReview } from '@kubernetes/client-node';
 import pino from 'pino';
 import { GPU_POOL } from './api/gpu-pool.ts';
-import { TRAINING, withDefaults } from './api/vicuna-training.ts';
+import { TRAINING } from './api/vicuna-training.ts';
 import { readConfig } from './config.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
@@ -20,6 +20,7 @@ import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
 import { slimNode, slimPod, withoutManagedFields } from './slim.ts';
+import { workerUri } from './training/claims.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { servedPodGroups } from './training/pod-group.ts';
@@ -139,7 +140,7 @@ const authenticator = new Authenticator({
     const training = trainings.get(namespace, name);
     const pod = pods.get(namespace, podName);
     if (!training || pod?.metadata?.labels?.[TRAINING_LABEL] !== name) return null;
-    return { pod: podName, podUid: pod.metadata.uid ?? '', storage: withDefaults(training).spec.checkpoint.storage };
+    return { pod: podName, podUid: pod.metadata.uid ?? '', storage: workerUri(training.spec.checkpoint.storage) };
   },
 });
 

@@ -33,15 +33,16 @@ const MANAGER_FORM: Form = {
 };
 
 const STORAGE_URI: Form = {
-  pattern: /^((s3|gs|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
+  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
   maxLength: 1_024,
-  sentence: 'no place to keep files: write s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///directory',
+  sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
 const SOURCE_URI: Form = {
-  pattern: /^((s3|gs|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*|hf:\/\/[^/\s]+\/\S+)$/,
+  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*|hf:\/\/[^/\s]+\/\S+)$/,
   maxLength: 1_024,
-  sentence: 'no URI to read from: write s3://bucket/path, gs://bucket/path, hf://owner/name, pvc://claim/path or file:///directory',
+  sentence:
+    'no URI to read from: write s3://bucket/path, hf://owner/name, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
 const INTERVAL: Form = {
@@ -76,7 +77,7 @@ const model = z
   .strictObject({
     base: formed(
       SOURCE_URI,
-      'base model to start from: a Hugging Face model directory under s3://, gs://, hf://, pvc:// or file://. Immutable.',
+      'base model to start from: a Hugging Face model directory under s3://, hf://, pvc:// (a PersistentVolumeClaim) or file://. Immutable.',
     ),
     tokenizer: formed(SOURCE_URI, 'tokenizer directory, as a URI. Default: the one of base. Immutable.').optional(),
   })
@@ -264,7 +265,10 @@ const placement = z
 
 const checkpoint = z
   .strictObject({
-    storage: formed(STORAGE_URI, 'storage directory for checkpoints and the final model: s3://, gs://, pvc:// or file://. Immutable.'),
+    storage: formed(
+      STORAGE_URI,
+      'storage directory for checkpoints and the final model: s3://, pvc:// (a claim that all workers may mount) or file://. Immutable.',
+    ),
     interval: formed(
       INTERVAL,
       'interval between saves: a duration (10m), a number of steps (500steps), or auto, from the nodes’ expected life and the cost of a save. Default: auto.',

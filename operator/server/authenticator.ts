@@ -13,7 +13,7 @@ export type PodIdentity = { namespace: string; pod: string; podUid: string };
 export type Worker = {
   pod: string;
   podUid: string;
-  /** `spec.checkpoint.storage` of its training: checkpoints lie below it. */
+  /** `spec.checkpoint.storage` of its training, as workers see it: checkpoints lie below it. */
   storage: string;
 };
 

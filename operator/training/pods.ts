@@ -2,6 +2,7 @@ import type { V1EnvVar, V1Pod, V1PodSpec, V1Toleration, V1Volume, V1VolumeMount 
 import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
+import { claimVolumes, workerUri } from './claims.ts';
 import { resolveRecipe } from './recipe.ts';
 
 export const TRAINING_LABEL = 'vicuna.run/training';
@@ -49,6 +50,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   const [own = { name: CONTAINER }, others] = splitContainers(templateSpec.containers ?? []);
   const queue = training.metadata.labels?.[QUEUE_LABEL];
   const resources = workerResources(training, pool);
+  const { model, checkpoint } = training.spec;
+  const claims = claimVolumes([model.base, model.tokenizer ?? '', request.datasetUri, checkpoint.storage]);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -105,11 +108,11 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
           },
           env: [...environment(request, own.env ?? []), ...(own.env ?? [])],
           envFrom: [...(training.spec.credentials ?? []).map(({ name }) => ({ secretRef: { name } })), ...(own.envFrom ?? [])],
-          volumeMounts: [...MOUNTS, ...(own.volumeMounts ?? [])],
+          volumeMounts: [...MOUNTS, ...claims.mounts, ...(own.volumeMounts ?? [])],
         },
         ...others,
       ],
-      volumes: [...VOLUMES, ...(templateSpec.volumes ?? [])],
+      volumes: [...VOLUMES, ...claims.volumes, ...(templateSpec.volumes ?? [])],
     },
   };
 }
@@ -156,11 +159,12 @@ function gpusOnly(resources: Record<string, string>, pool: GpuPool): Record<stri
 function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1EnvVar[] {
   const { training, datasetUri, operatorUrl } = request;
   const { spec } = training;
+  const { base, tokenizer } = spec.model;
   const config = {
-    model: spec.model,
-    dataset: { uri: datasetUri },
+    model: { base: workerUri(base), ...(tokenizer === undefined ? {} : { tokenizer: workerUri(tokenizer) }) },
+    dataset: { uri: workerUri(datasetUri) },
     recipe: resolveRecipe(training),
-    checkpoint: { storage: spec.checkpoint.storage, keep: spec.checkpoint.keep },
+    checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
   };
   const variables: Record<string, string> = {
     VICUNA_TRAINING: `${training.metadata.namespace}/${training.metadata.name}`,

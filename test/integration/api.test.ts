@@ -31,8 +31,10 @@ type Refusal = readonly [what: string, changes: Record<string, unknown>, sentenc
 
 const DURATION = 'no duration: write it as 90s, 10m, 24h or 1h30m, the larger unit first';
 const DOLLARS = 'no amount of US dollars: write it in quotes without sign or currency, such as "12.50"';
-const STORAGE = 'no place to keep files: write s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///directory';
-const SOURCE = 'no URI to read from: write s3://bucket/path, gs://bucket/path, hf://owner/name, pvc://claim/path or file:///directory';
+const STORAGE =
+  'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)';
+const SOURCE =
+  'no URI to read from: write s3://bucket/path, hf://owner/name, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)';
 const NAME = 'no name of an object: use lower-case letters, digits, "-" and ".", such as s3-credentials';
 const WHEN = 'no point in time: write it with its time zone, such as 2026-12-01T00:00:00Z';
 

@@ -22,7 +22,7 @@ DELETED = ".deleted-"
 
 _REFUSALS = {
     "gs": "gs:// needs gcsfs, which this image does not have: use Cloud Storage's S3 interface (s3:// with AWS_ENDPOINT_URL).",
-    "pvc": "pvc:// is not mounted here: mount the claim through workers.template and give its path as file://.",
+    "pvc": "pvc:// is a path in a worker: the operator mounts the claim and names it as file://.",
 }
 
 

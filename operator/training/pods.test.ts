@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
+import { workerPod } from './pods.ts';
+
+const POOL: GpuPool = poolWithDefaults({
+  metadata: { name: 'aws-a' },
+  spec: {
+    cloud: 'aws',
+    accelerator: { type: 'A100', count: 8 },
+    capacity: 'spot',
+    price: { onDemand: '32', spot: '12' },
+    nodeSelector: { pool: 'a' },
+  },
+} as unknown as GpuPool);
+
+function pod(spec: object = {}, group: string | null = null) {
+  const training = withDefaults({
+    metadata: { name: 'run', namespace: 'ml', uid: 'u1' },
+    spec: {
+      model: { base: 's3://models/llama' },
+      dataset: { uri: 's3://data/c.jsonl' },
+      workers: { min: 1, gpusPerWorker: 8, image: 'trainer' },
+      checkpoint: { storage: 's3://ckpt/run' },
+      ...spec,
+    },
+  } as unknown as VicunaTraining);
+  const datasetUri = training.spec.dataset.uri ?? '';
+  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, datasetUri, group, operatorUrl: 'http://operator' });
+}
+
+const container = (made = pod()) => made.spec?.containers[0];
+const told = (made = pod()): Record<string, string> =>
+  JSON.parse(container(made)?.env?.find((e) => e.name === 'VICUNA_WORKER')?.value ?? '{}');
+
+describe("a worker's pod", () => {
+  it('tells the supervisor everything in one variable', () => {
+    expect(container()?.env?.map((e) => e.name)).toEqual(['VICUNA_WORKER']);
+    expect(told()).toMatchObject({ VICUNA_TRAINING: 'ml/run', VICUNA_POD_NAME: 'run-g1-0', VICUNA_PROCESSES: '8', HOME: '/tmp' });
+    expect(JSON.parse(told().VICUNA_CONFIG ?? '')).toMatchObject({ checkpoint: { storage: 's3://ckpt/run', keep: 3 } });
+  });
+
+  it("lets the user's own variables go before its own", () => {
+    const env = [{ name: 'HOME', value: '/home/me' }];
+    const made = pod({ workers: { min: 1, gpusPerWorker: 8, template: { spec: { containers: [{ name: 'trainer', image: 'x', env }] } } } });
+    expect(told(made)).not.toHaveProperty('HOME');
+    expect(container(made)?.env).toContainEqual(env[0]);
+  });
+
+  it('holds nothing that the kubelet would take for a reference to a variable', () => {
+    const command = ['sh', '-c', 'echo $(hostname) $$'];
+    const made = pod({ workers: { min: 1, gpusPerWorker: 8, image: 'x', command } });
+    expect(container(made)?.env?.[0]?.value).not.toContain('$');
+    expect(JSON.parse(told(made).VICUNA_COMMAND ?? '')).toEqual(command);
+  });
+
+  it('mounts each claim once, and names it as a directory', () => {
+    const made = pod({
+      model: { base: 'pvc://models/llama' },
+      dataset: { uri: 'pvc://models/c.jsonl' },
+      checkpoint: { storage: 'pvc://ckpt/run' },
+    });
+    expect(made.spec?.volumes?.filter((v) => v.persistentVolumeClaim).map((v) => v.persistentVolumeClaim?.claimName)).toEqual([
+      'ckpt',
+      'models',
+    ]);
+    expect(container(made)?.volumeMounts?.map((m) => m.mountPath)).toContain('/mnt/claims/models');
+    expect(JSON.parse(told(made).VICUNA_CONFIG ?? '')).toMatchObject({
+      model: { base: 'file:///mnt/claims/models/llama' },
+      dataset: { uri: 'file:///mnt/claims/models/c.jsonl' },
+      checkpoint: { storage: 'file:///mnt/claims/ckpt/run' },
+    });
+  });
+
+  it('is as restricted as pods can be, and gets its GPUs', () => {
+    expect(pod().spec?.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+    expect(container()?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });
+    expect(container()?.resources?.limits).toEqual({ 'nvidia.com/gpu': '8' });
+  });
+
+  it('belongs to its gang where the cluster schedules gangs', () => {
+    expect(pod().spec).not.toHaveProperty('schedulingGroup');
+    expect(pod({}, 'run-g1').spec).toMatchObject({ schedulingGroup: { podGroupName: 'run-g1' } });
+  });
+});
