@@ -4,7 +4,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['operator/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench}/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['operator/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
+        },
+      },
       {
         test: {
           name: 'integration',

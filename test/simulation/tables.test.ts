@@ -1,0 +1,48 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { runSinglePool, type SinglePoolPolicy } from './single-pool.ts';
+import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
+import { singlePoolOptimum } from './single-pool-optimum.ts';
+import { slackPolicy } from './single-pool-ours.ts';
+import { average } from './table.ts';
+import { singlePoolCases } from './traces.ts';
+
+// The traces have no licence to be copied into the project: the tests that need them look beside the repository, and say so if not found.
+const DATA = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'spot');
+const there = existsSync(DATA);
+
+describe.skipIf(!there)(
+  `published figures (skipped where there are no traces in ../shared/data/spot: ${there ? 'found' : 'not found'})`,
+  () => {
+    it('T1: every 90th scenario costs what the published simulator says, and what its optimum is', () => {
+      const [head = [], ...lines] = gunzipSync(readFileSync(join(DATA, 'single-region', 'per-scenario.csv.gz')))
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => line.split(','));
+      const cases = singlePoolCases(DATA).filter((_, i) => i % 90 === 0);
+      for (const c of cases) {
+        const line = lines.find(
+          (l) => l[0] === c.series && Number(l[1]) === c.overheadHours && Number(l[2]) === c.deadlineHours && l[3] === c.window,
+        );
+        const published = (policy: string) => Number(line?.[head.indexOf(policy)]);
+        for (const name of ['greedy', 'uniform-progress', 'no-condition2', 'up-no-hysteresis', 'up-knows-next-spot-length']) {
+          const policy = SINGLE_POOL_BASELINES[name] as SinglePoolPolicy;
+          expect(runSinglePool(c, policy).cost, `${name}, ${c.name}`).toBeCloseTo(published(name), 3);
+        }
+        expect(singlePoolOptimum(c), c.name).toBeCloseTo(published('omniscient-optimum'), 3);
+      }
+    });
+
+    it('T1: ours is below the best published policy on a sample, and never late', () => {
+      const cases = singlePoolCases(DATA).filter((_, i) => i % 20 === 0);
+      const ours = slackPolicy();
+      const best = SINGLE_POOL_BASELINES['no-condition2'] as SinglePoolPolicy;
+      const outcomes = cases.map((c) => runSinglePool(c, ours));
+      expect(outcomes.filter((o) => o.late)).toEqual([]);
+      expect(average(outcomes.map((o) => o.cost))).toBeLessThan(0.98 * average(cases.map((c) => runSinglePool(c, best).cost)));
+    });
+  },
+);
