@@ -84,11 +84,14 @@ const queueHooks = (controller: string): QueueHooks => ({
     if (failed) metrics.instruments.reconcileErrors.inc({ controller });
   },
 });
-const newQueue = (controller: string) =>
-  new WorkQueue({
+const newQueue = (controller: string) => {
+  const queue = new WorkQueue({
     hooks: queueHooks(controller),
     onError: (key, error) => log.error({ controller, key, err: error }, 'reconcile failed; trying again'),
   });
+  metrics.watchQueue(controller, queue);
+  return queue;
+};
 
 const book = new PoolBook(now);
 pods.onChange(({ type, object }) => book.setPod(object, type === 'deleted'));
@@ -99,6 +102,7 @@ const poolController = new PoolController({ client, pools, queue: poolQueue, boo
 const board = new WorldBoard({ now });
 const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });
 const recorder = new EventRecorder(client, 'vicuna-operator');
+metrics.watchEvents(recorder);
 const trainingQueue = newQueue('vicunatraining');
 const podGroups = await servedPodGroups(client).catch((error: unknown) => {
   log.warn({ err: error }, 'PodGroups cannot be listed: gangs are kept together by their ready deadline alone');

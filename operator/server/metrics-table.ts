@@ -234,6 +234,18 @@ export const METRICS = {
     labels: ['name'],
     help: 'Keys that wait in the work queue.',
   },
+  queueUnfinished: {
+    name: 'workqueue_unfinished_work_seconds',
+    type: 'gauge',
+    labels: ['name'],
+    help: 'Seconds spent so far on all keys being worked on; a growing value means that workers are stuck.',
+  },
+  queueLongest: {
+    name: 'workqueue_longest_running_processor_seconds',
+    type: 'gauge',
+    labels: ['name'],
+    help: 'Seconds spent so far on the key that has been worked on longest.',
+  },
   queueAdds: {
     name: 'workqueue_adds_total',
     type: 'counter',
@@ -284,6 +296,12 @@ export const METRICS = {
     type: 'gauge',
     labels: ['controller'],
     help: 'Reconciliations under way.',
+  },
+  eventsDropped: {
+    name: 'vicuna_events_dropped_total',
+    type: 'counter',
+    labels: [],
+    help: 'Kubernetes events that were not written: the buffer was full, or the API server refused.',
   },
   leader: {
     name: 'leader_election_master_status',

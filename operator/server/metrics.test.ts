@@ -184,4 +184,19 @@ describe('the table of metrics', () => {
         name,
       ).toHaveLength(1);
   });
+
+  it('follows queues and dropped events at every scrape', async () => {
+    const metrics = new OperatorMetrics({ now: () => 0 });
+    metrics.watchQueue('q', { depth: 3, unfinished: 2, unfinishedSeconds: 5, longestRunningSeconds: 4 });
+    const recorder = { dropped: 1 };
+    metrics.watchEvents(recorder);
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('workqueue_depth{name="q"} 3');
+    expect(text).toContain('workqueue_unfinished_work_seconds{name="q"} 5');
+    expect(text).toContain('workqueue_longest_running_processor_seconds{name="q"} 4');
+    expect(text).toContain('vicuna_events_dropped_total 1');
+    recorder.dropped = 4;
+    expect(await metrics.registry.metrics()).toContain('vicuna_events_dropped_total 4');
+    expect(await metrics.registry.metrics()).toContain('controller_runtime_active_workers{controller="q"} 2');
+  });
 });

@@ -44,6 +44,14 @@ export type PoolFigures = {
   noCapacity: number;
 };
 
+/** What a work queue says of itself. */
+export interface QueueFigures {
+  readonly depth: number;
+  readonly unfinished: number;
+  readonly unfinishedSeconds: number;
+  readonly longestRunningSeconds: number;
+}
+
 export type InterruptionLeg = 'notice_to_directive' | 'notice_to_checkpoint' | 'notice_to_replaced' | 'replaced_to_resumed' | 'total';
 
 /** An interruption that has been dealt with; a leg that did not happen is left out. */
@@ -62,6 +70,9 @@ export class OperatorMetrics {
   readonly #now: () => number;
   /** Trainings whose progress comes from their workers; a report is never older than status. */
   readonly #reported = new Set<string>();
+  readonly #queues = new Map<string, QueueFigures>();
+  #recorder: { readonly dropped: number } | null = null;
+  #droppedBefore = 0;
   readonly #checkpointSavedAt = new Map<string, { labels: TrainingLabels; savedAt: number }>();
   /** Series that a subject (a training or pool) has now, by metric and labels: those to remove when it or a label changes. */
   readonly #series = new Map<string, Map<string, Series>>();
@@ -69,7 +80,21 @@ export class OperatorMetrics {
   constructor({ now, registry = new Registry() }: { now: () => number; registry?: Registry }) {
     this.#now = now;
     this.registry = registry;
-    this.instruments = createInstruments(registry, { trainingCheckpointAge: () => this.#collectAges() });
+    this.instruments = createInstruments(registry, {
+      trainingCheckpointAge: () => this.#collectAges(),
+      queueDepth: () => this.#collectQueues(),
+      eventsDropped: () => this.#collectEvents(),
+    });
+  }
+
+  /** Follows a controller's work queue, at every scrape. */
+  watchQueue(name: string, queue: QueueFigures): void {
+    this.#queues.set(name, queue);
+  }
+
+  /** Follows the events that were not written, at every scrape. */
+  watchEvents(recorder: { readonly dropped: number }): void {
+    this.#recorder = recorder;
   }
 
   /** Adds the metrics of the process: CPU seconds, memory, event loop lag, garbage collection. Once per process. */
@@ -158,6 +183,22 @@ export class OperatorMetrics {
     for (const [leg, seconds] of Object.entries(legSeconds)) this.instruments.interruptionLeg.observe({ leg }, seconds);
   }
 
+  #collectQueues(): void {
+    const { queueDepth, queueUnfinished, queueLongest, activeWorkers } = this.instruments;
+    for (const [name, queue] of this.#queues) {
+      queueDepth.set({ name }, queue.depth);
+      queueUnfinished.set({ name }, queue.unfinishedSeconds);
+      queueLongest.set({ name }, queue.longestRunningSeconds);
+      activeWorkers.set({ controller: name }, queue.unfinished);
+    }
+  }
+
+  #collectEvents(): void {
+    const dropped = this.#recorder?.dropped ?? 0;
+    this.instruments.eventsDropped.inc(dropped - this.#droppedBefore);
+    this.#droppedBefore = dropped;
+  }
+
   #collectAges(): void {
     const now = this.#now();
     for (const { labels, savedAt } of this.#checkpointSavedAt.values())
@@ -237,8 +278,8 @@ function createInstruments(registry: Registry, collect: Partial<Record<keyof Tab
     const registers = [registry];
     const collector = collect[key as keyof Table];
     if (type === 'histogram') return [key, new Histogram({ name, help, labelNames, registers, buckets: [...(definition.buckets ?? [])] })];
-    if (type === 'counter') return [key, new Counter({ name, help, labelNames, registers })];
-    return [key, new Gauge({ name, help, labelNames, registers, ...(collector === undefined ? {} : { collect: collector }) })];
+    const options = { name, help, labelNames, registers, ...(collector === undefined ? {} : { collect: collector }) };
+    return [key, type === 'counter' ? new Counter(options) : new Gauge(options)];
   };
   return Object.fromEntries(Object.entries<MetricDefinition>(METRICS).map(create)) as Instruments;
 }

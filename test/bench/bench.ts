@@ -1,10 +1,11 @@
-// `npm run bench -- launch|recovery|protocol [--json FILE]`: the operator's speed, as figures and as ratios in one run.
+// `npm run bench -- launch|recovery|notice|protocol [--json FILE]`: the operator's speed, as figures and as ratios in one run.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildOperator } from '../../operator/build.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
+import { benchNotice, NOTICE_SETTINGS } from './notice.ts';
 import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
 import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
 
@@ -12,11 +13,12 @@ const USAGE = `usage: npm run bench -- NAME [--json FILE]
 
   launch     1,000 trainings of 2 pods from first create to all running, against plain Jobs on the same control plane
   recovery   300 trainings of 2 pods, 20 of 300 nodes vanish: from then until the gangs on them run again
+  notice     from a node's notice to the directive in its gang's workers, over 50 notices
   protocol   the worker protocol: reports per second, and from a world's publication to its members
 `;
 
 /** What a figure must not exceed; calibrated on two cores shared with other work, see docs/benchmarks.md. */
-const LIMITS: Readonly<Record<string, number>> = { launchRatio: 1.2, requestsPerTraining: 6 };
+const LIMITS: Readonly<Record<string, number>> = { launchRatio: 1.2, requestsPerTraining: 6, noticeToDirectiveP99: 0.2 };
 
 async function withScale<T>(
   settings: ScaleSettings,
@@ -76,6 +78,7 @@ async function recovery(): Promise<Record<string, number>> {
 const BENCHES: Readonly<Record<string, { settings: object; run: () => Promise<object> }>> = {
   launch: { settings: SCALE_SETTINGS, run: launch },
   recovery: { settings: { ...SCALE_SETTINGS, trainings: 300 }, run: recovery },
+  notice: { settings: NOTICE_SETTINGS, run: () => benchNotice(NOTICE_SETTINGS) },
   protocol: { settings: PROTOCOL_SETTINGS, run: () => benchProtocol(PROTOCOL_SETTINGS) },
 };
 

@@ -1,4 +1,5 @@
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import type { World } from '../../operator/api/protocol.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import type { KubeClient } from '../../operator/kube/client.ts';
 import { NODE, POD } from '../../operator/kube/types.ts';
@@ -40,6 +41,8 @@ export class FakeGang {
   readonly #kubeconfig: string;
   readonly #url: () => string;
   readonly #workers = new Map<string, FakeWorker>();
+  /** Called with everything that any of the workers is told. */
+  onWorld: (world: World) => void = () => undefined;
   #limit = HELD_AT;
 
   private constructor(client: KubeClient, kubeconfig: string, name: string, url: () => string) {
@@ -87,6 +90,7 @@ export class FakeGang {
           storage: `s3://checkpoints/${this.name}`,
           totalSteps: TOTAL_STEPS,
           limit: () => this.#limit,
+          onWorld: (world) => this.onWorld(world),
         }),
       );
     }
@@ -98,18 +102,20 @@ export class FakeGang {
     return new RegExp(`^vicuna_training_step\\{[^}]*"${this.name}"[^}]*\\} ${HELD_AT}$`, 'm').test(metrics);
   }
 
-  /** Announces the end of the node of rank 1; the function takes it back. */
-  async announce(): Promise<() => Promise<void>> {
+  /** Announces the end of the node of rank 1, after calling `sending`; the function takes it back. */
+  async announce(sending = () => {}): Promise<() => Promise<void>> {
     const pod = (await this.status())?.world?.members[1]?.pod ?? '';
     const node = (await this.#client.get(POD, 'default', pod)).spec?.nodeName ?? '';
     const taints = [{ key: 'aws-node-termination-handler/spot-itn', value: 'x', effect: 'NoSchedule' }];
+    sending();
     await this.#client.mergePatch(NODE, undefined, node, { spec: { taints } });
     return async () => void (await this.#client.mergePatch(NODE, undefined, node, { spec: { taints: null } }));
   }
 
-  async hasMoved(): Promise<boolean> {
-    const { interruptions = [] } = (await this.status()) ?? {};
-    return interruptions.length === 1 && interruptions[0]?.resumedAt !== undefined;
+  /** Whether it has outlived so many interruptions, and runs again. */
+  async hasMoved(times = 1): Promise<boolean> {
+    const { interruptions = [], totals } = (await this.status()) ?? {};
+    return totals?.interruptions === times && interruptions.at(-1)?.resumedAt !== undefined;
   }
 
   /** Lets the workers train to the end. */

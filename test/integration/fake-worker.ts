@@ -9,6 +9,7 @@ export class FakeWorker {
   readonly #storage: string;
   readonly #limit: () => number;
   readonly #totalSteps: number;
+  readonly #onWorld: (world: World) => void;
   #world: World | null = null;
   #step = 0;
   #state: Report['state'] = 'starting';
@@ -24,6 +25,8 @@ export class FakeWorker {
     storage: string;
     totalSteps: number;
     limit: () => number;
+    /** Called with everything that it is told. */
+    onWorld?: (world: World) => void;
   }) {
     this.#url = options.url;
     this.#training = options.training;
@@ -32,6 +35,7 @@ export class FakeWorker {
     this.#storage = options.storage;
     this.#totalSteps = options.totalSteps;
     this.#limit = options.limit;
+    this.#onWorld = options.onWorld ?? (() => undefined);
     void this.#follow();
     void this.#work();
   }
@@ -54,6 +58,7 @@ export class FakeWorker {
   }
 
   #take(world: World): void {
+    this.#onWorld(world);
     const member = world.members.find((m) => m.pod === this.#pod);
     if (!member) return;
     if (this.#world?.generation !== world.generation) {
