@@ -66,6 +66,7 @@ const PODS: Readonly<Record<string, [V1Pod, 'notice' | 'lost']>> = {
   'deleted-by-pod-gc': [disrupted('DeletionByPodGC'), 'lost'],
   'terminated-by-kubelet': [disrupted('TerminationByKubelet'), 'notice'],
   'pod-deleted': [pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:40Z', deletionGracePeriodSeconds: 30 } }), 'notice'],
+  'pod-force-deleted': [pod({ metadata: { deletionTimestamp: AT, deletionGracePeriodSeconds: 0 } }), 'lost'],
   'ended-by-node': [pod({ status: { phase: 'Failed', reason: 'Evicted' } }), 'lost'],
 };
 

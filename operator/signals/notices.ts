@@ -305,8 +305,14 @@ function deletionTime(pod: V1Pod): number | null {
 
 function deletion(pod: V1Pod): Sign[] {
   const deadline = deletionTime(pod);
-  if (deadline === null) return [];
-  return [{ at: deadline - (pod.metadata?.deletionGracePeriodSeconds ?? 0) * 1000, deadline }];
+  const grace = pod.metadata?.deletionGracePeriodSeconds ?? 0;
+  return deadline === null || grace === 0 ? [] : [{ at: deadline - grace * 1000, deadline }];
+}
+
+/** Without a grace period nothing runs any more: it was deleted by force, or its kubelet has ended it. */
+function forcedDeletion(pod: V1Pod): Sign[] {
+  const at = deletionTime(pod);
+  return at === null || (pod.metadata?.deletionGracePeriodSeconds ?? 0) > 0 ? [] : [{ at, deadline: null }];
 }
 
 /** Reasons that kubelet and node lifecycle give to pods that they, not the program, ended. */
@@ -365,5 +371,6 @@ export const POD_NOTICES: readonly Notice<V1Pod>[] = [
     find: disruption('TerminationByKubelet'),
   },
   { id: 'pod-deleted', cause: 'deletion', effect: 'notice', words: 'is being deleted', find: deletion },
+  { id: 'pod-force-deleted', cause: 'deletion', effect: 'lost', words: 'was deleted without notice', find: forcedDeletion },
   { id: 'ended-by-node', cause: 'eviction', effect: 'lost', words: 'was ended by its node', find: endedByNode },
 ];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { V1Node, V1Taint } from '@kubernetes/client-node';
 import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
-import { TRAINING } from '../../operator/api/vicuna-training.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { loadCredentials } from '../../operator/kube/credentials.ts';
 import { NODE, POD, SECRET } from '../../operator/kube/types.ts';
@@ -114,17 +114,27 @@ export class ExistingCluster implements DemoCluster {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** None where the kind is not known yet. */
+  async #trainings(): Promise<VicunaTraining[]> {
+    try {
+      return (await this.client.list(TRAINING, { namespace: NAMESPACE })).items;
+    } catch (error) {
+      ignoreNotFound(error);
+      return [];
+    }
+  }
+
   /** Removes what a demo makes; the kinds stay, since others may have made objects of them. */
   async #removeOwn(): Promise<void> {
     for (const node of this.nodes()) await this.replace(node);
-    const { items } = await this.client.list(TRAINING, { namespace: NAMESPACE });
-    for (const { metadata } of items.filter((t) => t.metadata.labels?.['app.kubernetes.io/part-of'] === 'vicuna-demo'))
+    const own = (await this.#trainings()).filter((t) => t.metadata.labels?.['app.kubernetes.io/part-of'] === 'vicuna-demo');
+    for (const { metadata } of own)
       await this.client.delete(TRAINING, NAMESPACE, metadata.name ?? '', { propagationPolicy: 'Background' });
     for (const { metadata } of this.pools) await this.client.delete(GPU_POOL, undefined, metadata.name ?? '').catch(ignoreNotFound);
     await this.client.delete(SECRET, NAMESPACE, INPUTS_SECRET).catch(ignoreNotFound);
     await until("the demo's pods gone", 60_000, async () => {
       const pods = await this.client.list(POD, { namespace: NAMESPACE, labelSelector: TRAINING_LABEL });
-      return pods.items.every((p) => !items.some((t) => p.metadata?.labels?.[TRAINING_LABEL] === t.metadata.name));
+      return pods.items.every((p) => !own.some((t) => p.metadata?.labels?.[TRAINING_LABEL] === t.metadata.name));
     });
   }
 }

@@ -88,7 +88,8 @@ export class Interruptions {
         once('saved', () => `save       step ${record.checkpointStep} committed ${after(checkpointAckedAt)} after the notice`);
       if (replacedAt)
         once('moved', () => `move       → ${status?.pool}, ${after(replacedAt)} after ${record.notice ? 'the notice' : 'the loss'}`);
-      if (resumedAt)
+      // A training may reach its end before it would have resumed.
+      if (resumedAt && record.resumedStep !== undefined)
         once(
           'resumed',
           () =>
