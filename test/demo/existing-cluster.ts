@@ -128,8 +128,7 @@ export class ExistingCluster implements DemoCluster {
   async #removeOwn(): Promise<void> {
     for (const node of this.nodes()) await this.replace(node);
     const own = (await this.#trainings()).filter((t) => t.metadata.labels?.['app.kubernetes.io/part-of'] === 'vicuna-demo');
-    for (const { metadata } of own)
-      await this.client.delete(TRAINING, NAMESPACE, metadata.name ?? '', { propagationPolicy: 'Background' });
+    for (const { metadata } of own) await this.client.delete(TRAINING, NAMESPACE, metadata.name ?? '', { propagationPolicy: 'Background' });
     for (const { metadata } of this.pools) await this.client.delete(GPU_POOL, undefined, metadata.name ?? '').catch(ignoreNotFound);
     await this.client.delete(SECRET, NAMESPACE, INPUTS_SECRET).catch(ignoreNotFound);
     await until("the demo's pods gone", 60_000, async () => {
