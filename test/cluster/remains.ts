@@ -35,8 +35,10 @@ export function processesOf(directory: string): number[] {
     .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
       try {
-        if (readlinkSync(`/proc/${pid}/exe`).startsWith(tools)) return read(pid, 'cmdline').includes(`${directory}/`);
-        return read(pid, 'cmdline').includes('operator/main.ts') && read(pid, 'environ').includes(`VICUNA_KUBECONFIG=${directory}/`);
+        const command = read(pid, 'cmdline');
+        // A tool, or the shell that starts one again.
+        if (readlinkSync(`/proc/${pid}/exe`).startsWith(tools) || command.includes(`\0${tools}`)) return command.includes(`${directory}/`);
+        return command.includes('operator/main.ts') && read(pid, 'environ').includes(`VICUNA_KUBECONFIG=${directory}/`);
       } catch {
         return false; // it has just ended; or it is a thread of the kernel
       }
