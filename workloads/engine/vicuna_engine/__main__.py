@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import traceback
 
 from aiohttp import web
 from vicuna_trainer.exits import ERROR, TERMINATED, TrainingError
@@ -68,8 +69,7 @@ async def _until_the_end(
     await asyncio.wait((ended, first), return_when=asyncio.FIRST_COMPLETED)
     if ended.done():
         reason = ended.result()
-        if isinstance(reason, (TrainingError, OSError)):
-            _log(str(reason))
+        _log(str(reason) if isinstance(reason, (TrainingError, OSError)) else "".join(traceback.format_exception(reason)))
         return reason.exit_code if isinstance(reason, TrainingError) else ERROR
     _log(f"Told to end: running answers have {seconds:g} s to finish.")
     drained, second = asyncio.create_task(server.drain()), asyncio.create_task(terminations.get())

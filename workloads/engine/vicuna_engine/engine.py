@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,7 +168,6 @@ class Engine:
                             break
                     self.turn()
         except BaseException as error:
-            traceback.print_exc()
             reason = error
         with self._changed:
             self._loaded = None

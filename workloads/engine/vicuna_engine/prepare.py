@@ -98,6 +98,10 @@ def _generations(request: ChatRequest | CompletionRequest, shape: Shape, firsts:
     requests = [
         replace(first, sampling=replace(first.sampling, choice=choice)) for first in firsts for choice in range(request.choices)
     ]
+    for first in firsts:
+        if len(first.continued) > first.max_tokens:
+            message = f"The answer has {len(first.continued)} tokens already, more than the {first.max_tokens} of max_tokens."
+            raise invalid(message, "continue_token_ids")
     prompt_tokens = sum(len(first.prompt) for first in firsts)
     return Generations(request.model, shape, requests, bool(request.stream), request.includes_usage, prompt_tokens)
 

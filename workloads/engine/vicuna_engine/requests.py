@@ -181,8 +181,9 @@ def _refuse_constant(name: str) -> None:
 
 
 def _refusal(error: ValidationError) -> ApiError:
-    # Of a union, the alternative that went furthest is the one that was meant.
-    problem = max(error.errors(include_url=False, include_input=False), key=lambda e: len(e["loc"]))
+    # Of a union's alternatives the one that was meant is that whose type fits, else that which went furthest.
+    problems = error.errors(include_url=False, include_input=False)
+    problem = max(problems, key=lambda p: (not p["type"].endswith("_type"), len(p["loc"])))
     # Names of union members stand among the fields' own; only fields and indexes mean something to a client.
     names = [str(part) for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]
     param = ".".join(name for name in names if name not in ("str", "list")) or None
