@@ -94,7 +94,7 @@ def start(processes):
     for each in started:
         each.process.kill()
         each.process.join()
-        each.process.stderr.close()
+        each.log.close()
 
 
 def test_told_to_end_it_finishes_what_it_has_begun(start, model_directory):
