@@ -10,6 +10,7 @@ put together from its parts, and the tokenizer's own offsets tell which tokens l
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,15 +113,8 @@ def tokenize(conversation: Conversation, tokenizer: Any, limit: int) -> tuple[li
     ids: list[int] = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     learned = [False] * len(ids)
     for number, (question, answer) in enumerate(conversation.turns):
-        prompt = f"{conversation.system + ' ' if number == 0 else ''}USER: {question} ASSISTANT:"
-        encoded = tokenizer(
-            f"{prompt} {answer}",
-            add_special_tokens=False,
-            split_special_tokens=True,  # "</s>" in a message is four characters, not the end
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
+        prompt = _prompt(conversation.system if number == 0 else None, question)
+        encoded = _encode(f"{prompt} {answer}", tokenizer)
         ids.extend(encoded["input_ids"])
         learned.extend(start >= len(prompt) for start, _ in encoded["offset_mapping"])
         ids.append(tokenizer.eos_token_id)
@@ -128,6 +122,31 @@ def tokenize(conversation: Conversation, tokenizer: Any, limit: int) -> tuple[li
         if len(ids) >= limit:
             break
     return ids[:limit], learned[:limit]
+
+
+def tokenize_prompt(conversation: Conversation, question: str, begun: str, tokenizer: Any) -> list[int]:
+    """Token ids of a conversation whose last question is to be answered, or whose last answer, `begun`, is to be continued.
+
+    An answer follows after one space. `tokenizer` as for `tokenize`.
+    """
+    ids, _ = tokenize(conversation, tokenizer, sys.maxsize)
+    prompt = _prompt(None if conversation.turns else conversation.system, question)
+    return ids + _encode(f"{prompt} {begun}" if begun else prompt, tokenizer)["input_ids"]
+
+
+def _prompt(system: str | None, question: str) -> str:
+    return f"{'' if system is None else system + ' '}USER: {question} ASSISTANT:"
+
+
+def _encode(text: str, tokenizer: Any) -> Any:
+    return tokenizer(
+        text,
+        add_special_tokens=False,
+        split_special_tokens=True,  # "</s>" in a message is four characters, not the end
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
 
 
 def _role_and_content(message: Any) -> tuple[str, str]:
