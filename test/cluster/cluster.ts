@@ -13,7 +13,7 @@ import { Notices } from './notices.ts';
 import { isKept, livingOwner, Ownership } from './ownership.ts';
 import { RUN } from './paths.ts';
 import { pythonSitePackages } from './python.ts';
-import { removeRemains, rescueLogs } from './remains.ts';
+import { processesOf, removeRemains, rescueLogs } from './remains.ts';
 import { Fatal, isAlive, until } from './run.ts';
 import { S3 } from './s3.ts';
 import { startServices } from './services.ts';
@@ -252,9 +252,10 @@ async function startParts(directory: string, address: string, audit: boolean): P
     audit,
     nodeGraceSeconds: GRACE_SECONDS,
   });
-  await startServices(controlPlane);
+  const client = await KubeClient.fromKubeconfig(controlPlane.kubeconfig);
+  await startServices(controlPlane, client);
   const s3 = await S3.start({ directory: join(directory, 's3'), address });
-  return { controlPlane, client: await KubeClient.fromKubeconfig(controlPlane.kubeconfig), s3 };
+  return { controlPlane, client, s3 };
 }
 
 /** Claims the machine's network; a dead starter's cluster in it is removed, a living one's is not touched. */
@@ -266,7 +267,8 @@ async function claim(directory: string): Promise<string> {
     const name = basename(error.holder);
     const owner = livingOwner(error.holder);
     if (owner !== null) throw new Error(`this machine carries one embedded cluster at a time, and process ${owner} uses "${name}"`);
-    if (isKept(error.holder))
+    // Of a kept cluster nothing runs any more after a restart of the machine: it is in nobody's way.
+    if (isKept(error.holder) && processesOf(error.holder).length > 0)
       throw new Error(`this machine carries one embedded cluster at a time: remove "${name}" with \`npm run cluster -- down\``);
     await removeRemains(error.holder);
     return claimNetwork(directory);

@@ -1,12 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import type { KubeClient } from '../../operator/kube/client.ts';
+import { NODE } from '../../operator/kube/types.ts';
 import { type ControlPlane, freePorts } from './control-plane.ts';
-import { startDaemon } from './run.ts';
+import { startDaemon, until } from './run.ts';
 import { toolPath } from './tools.ts';
 
+/** Name under which kube-proxy runs: it serves the machine, which is no node. */
+const HOST = 'host';
+
 /** kube-proxy and CoreDNS, once for all nodes: they share the machine's network. */
-export async function startServices(controlPlane: ControlPlane): Promise<void> {
+export async function startServices(controlPlane: ControlPlane, client: KubeClient): Promise<void> {
   const { directory, pki, address } = controlPlane;
   await pki.issue('kube-proxy', '/CN=system:kube-proxy');
   const proxyKubeconfig = join(directory, 'kube-proxy.kubeconfig');
@@ -23,12 +28,20 @@ export async function startServices(controlPlane: ControlPlane): Promise<void> {
     metricsBindAddress: `127.0.0.1:${metricsPort}`,
   };
   writeFileSync(join(directory, 'kube-proxy.yaml'), stringify(proxyConfig));
+  // It waits half a minute for its node before it serves anybody, and minds no longer once it has seen it.
+  await client.create(NODE, { metadata: { name: HOST }, spec: { unschedulable: true } });
+  await client.mergePatch(NODE, undefined, HOST, { status: { addresses: [{ type: 'InternalIP', address }] } }, { subresource: 'status' });
   startDaemon(
     'kube-proxy',
     toolPath('kube-proxy'),
-    [`--config=${join(directory, 'kube-proxy.yaml')}`, '--hostname-override=host'],
+    [`--config=${join(directory, 'kube-proxy.yaml')}`, `--hostname-override=${HOST}`],
     join(directory, 'kube-proxy.log'),
   );
+  await until(`kube-proxy serving (log: ${join(directory, 'kube-proxy.log')})`, 60_000, async () => {
+    const answer = await fetch(`http://127.0.0.1:${healthPort}/livez`).catch(() => null);
+    return answer?.ok === true;
+  });
+  await client.delete(NODE, undefined, HOST);
 
   await pki.issue('coredns', '/O=system:masters/CN=coredns');
   const dnsKubeconfig = join(directory, 'coredns.kubeconfig');
