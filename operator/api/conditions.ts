@@ -72,3 +72,41 @@ export const POOL_CONDITIONS = {
     },
   },
 } as const satisfies Readonly<Record<string, ConditionDoc>>;
+
+/** Conditions of a VicunaServing. */
+export const SERVING_CONDITIONS = {
+  Ready: {
+    meaning: 'every model has as many replicas that answer as the load needs, and so has the gateway',
+    reasons: {
+      AllReady: 'the message says how many replicas answer',
+      Starting: 'replicas are on their way; the message says which models wait for them, and for what',
+      GatewayStarting: 'the gateway is on its way',
+      Suspended: 'spec.suspend is true',
+    },
+  },
+  Placed: {
+    meaning: 'pools have room for all the replicas',
+    reasons: {
+      Placed: 'the message says how many replicas are in which pools',
+      NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
+      NoCapacity: 'pools match, but none has room for all replicas now: it is tried again by itself',
+    },
+  },
+  MetricsAvailable: {
+    meaning: 'the metrics that the number of replicas follows can be read',
+    reasons: {
+      Fresh: 'every query gave a number',
+      Unavailable: 'the message says which query gave none, and why: the number of replicas is held until it does',
+      NotUsed: 'spec.autoscaling is not set: the number of replicas is spec.replicas.min',
+    },
+  },
+  ScalingLimited: {
+    meaning: 'more or fewer replicas were wanted than a limit allows',
+    reasons: {
+      WithinLimits: 'no limit holds the number of replicas',
+      TooManyReplicas: 'the load asks for more than spec.replicas.max',
+      TooFewReplicas: 'the load asks for fewer than spec.replicas.min, or than a time in the schedule keeps',
+      RateLimited: 'the number of replicas is on its way at the pace that the behavior allows',
+    },
+  },
+} as const satisfies Readonly<Record<string, ConditionDoc>>;

@@ -39,7 +39,12 @@ const ofSpecs = KINDS.flatMap((kind) => fields(kind, 'spec')).filter(({ path }) 
 const text = (schema: Schema) => String(schema.description ?? '');
 const paths = (list: readonly Field[]) => list.map(({ path }) => path);
 /** What the operator keeps for itself, or takes as Kubernetes knows it. */
-const OPEN = ['VicunaTraining.spec.workers.template', 'VicunaTraining.status.world.checkpointInterval', 'GpuPool.status.memory'];
+const OPEN = [
+  'VicunaTraining.spec.workers.template',
+  'VicunaTraining.status.world.checkpointInterval',
+  'GpuPool.status.memory',
+  'VicunaServing.spec.models[].template',
+];
 
 /** Field names whose numbers mean nothing without a unit, and how the description may name it. */
 const UNITS: readonly (readonly [RegExp, RegExp])[] = [

@@ -22,6 +22,8 @@ export interface Kind {
   /** Condition types of the status, for the reference page. */
   readonly conditions?: Readonly<Record<string, ConditionDoc>>;
   readonly columns: readonly Column[];
+  /** Paths of the scale subresource, for `kubectl scale` and HorizontalPodAutoscalers. */
+  readonly scale?: { readonly specReplicasPath: string; readonly statusReplicasPath: string; readonly labelSelectorPath: string };
 }
 
 export type Schema = {
@@ -102,7 +104,7 @@ export function customResourceDefinition(kind: Kind): object {
           name: VERSION,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          subresources: { status: {}, ...(kind.scale ? { scale: kind.scale } : {}) },
           additionalPrinterColumns: kind.columns,
           schema: { openAPIV3Schema: openApiSchema(kind) },
         },

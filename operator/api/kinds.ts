@@ -1,6 +1,7 @@
-import { POOL_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
+import { POOL_CONDITIONS, SERVING_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
 import type { Kind } from './crd.ts';
 import { gpuPoolSchema } from './gpu-pool.ts';
+import { servingRules, vicunaServingSchema } from './vicuna-serving.ts';
 import { trainingRules, vicunaTrainingSchema } from './vicuna-training.ts';
 
 /** Every kind that the operator serves. */
@@ -28,6 +29,26 @@ export const KINDS: readonly Kind[] = [
       { name: 'Generation', type: 'integer', jsonPath: '.status.generation', priority: 1 },
       { name: 'Lost steps', type: 'integer', jsonPath: '.status.totals.lostSteps', priority: 1 },
       { name: 'Goodput', type: 'number', jsonPath: '.status.totals.goodput', priority: 1 },
+    ],
+  },
+  {
+    kind: 'VicunaServing',
+    plural: 'vicunaservings',
+    shortName: 'vs',
+    scope: 'Namespaced',
+    description: 'VicunaServing answers questions with several models on GPUs that come and go, under one endpoint with OpenAI’s API.',
+    schema: vicunaServingSchema,
+    rules: servingRules,
+    conditions: SERVING_CONDITIONS,
+    scale: { specReplicasPath: '.spec.replicas.min', statusReplicasPath: '.status.replicas', labelSelectorPath: '.status.selector' },
+    columns: [
+      { name: 'Ready', type: 'string', jsonPath: '.status.ready' },
+      { name: 'Models', type: 'string', jsonPath: '.status.modelNames' },
+      { name: 'URL', type: 'string', jsonPath: '.status.url' },
+      { name: 'Interruptions', type: 'integer', jsonPath: '.status.totals.interruptions' },
+      { name: 'Cost', type: 'string', jsonPath: '.status.totals.cost' },
+      { name: 'Saved', type: 'string', jsonPath: '.status.totals.savedPercent' },
+      { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
     ],
   },
   {

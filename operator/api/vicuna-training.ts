@@ -3,6 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
+import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -38,23 +39,10 @@ const STORAGE_URI: Form = {
   sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
-const SOURCE_URI: Form = {
-  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*|hf:\/\/[^/\s]+\/\S+)$/,
-  maxLength: 1_024,
-  sentence:
-    'no URI to read from: write s3://bucket/path, hf://owner/name, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
-};
-
 const INTERVAL: Form = {
   pattern: new RegExp(`^(auto|[1-9][0-9]{0,8}steps|${DURATION_PATTERN.source.slice(1, -1)})$`),
   maxLength: 32,
   sentence: 'no interval between saves: write auto, a duration (10m) or a number of steps (500steps)',
-};
-
-const IMAGE: Form = {
-  pattern: /^\S+$/,
-  maxLength: 512,
-  sentence: 'no image: write it without spaces, such as registry.example.com/trainer:1.0',
 };
 
 /** As RFC 3339, without its rarer forms, which not every reader takes. */
@@ -63,14 +51,6 @@ const DEADLINE: Form = {
     /^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$/,
   maxLength: 40,
   sentence: 'no point in time: write it with its time zone, such as 2026-12-01T00:00:00Z',
-};
-
-const CPU = '^([0-9]{1,6}|[0-9]{1,6}[.][0-9]{1,3}|[0-9]{1,9}m)$';
-
-const MEMORY: Form = {
-  pattern: /^[1-9][0-9]{0,14}(k|Ki|M|Mi|G|Gi|T|Ti)?$/,
-  maxLength: 16,
-  sentence: 'no amount of memory: write it as 512Mi, 64Gi or 1Ti',
 };
 
 const model = z
@@ -196,20 +176,7 @@ const workers = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe('command to run instead of the built-in recipe: any program that torchrun could start. Default: the recipe’s trainer.'),
-    cpu: z
-      .union([z.string().max(16), z.int().min(0)])
-      .optional()
-      .describe('cpu that each worker asks for, in cores, such as 8 or 500m. Default: what the template says.')
-      .meta({
-        'x-kubernetes-int-or-string': true,
-        maxLength: 16,
-        'x-kubernetes-validations': [
-          {
-            rule: `type(self) == int ? self >= 0 : string(self).matches(r'${CPU}')`,
-            message: 'no number of cores: write it as 8, "0.5" or 500m',
-          },
-        ],
-      }),
+    cpu: cpu('cpu that each worker asks for, in cores, such as 8 or 500m. Default: what the template says.').optional(),
     memory: formed(MEMORY, 'memory that each worker asks for, in bytes, such as 64Gi. Default: what the template says.').optional(),
     readyDeadline: duration(
       'readyDeadline: when not all workers run by then, the gang is given up and another pool is tried. Default: 10m.',
@@ -339,16 +306,7 @@ const spec = z
     workers,
     placement,
     checkpoint,
-    credentials: z
-      .array(
-        z.strictObject({
-          name: formed(DNS_NAME, 'name of a Secret in the same namespace.'),
-        }),
-      )
-      .max(16)
-      .default([])
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
-      .describe('credentials: Secrets whose keys become environment variables of the workers, such as AWS_ACCESS_KEY_ID. Default: none.'),
+    credentials: credentials('workers'),
     retry: z
       .array(retryRule)
       .max(16)
