@@ -12,6 +12,8 @@ import { Informer, type InformerOptions } from './kube/informer.ts';
 import { LeaderElector } from './kube/leader-elector.ts';
 import { type KubeObject, NODE, POD, TOKEN_REVIEW } from './kube/types.ts';
 import { type QueueHooks, WorkQueue } from './kube/work-queue.ts';
+import { workerUri } from './pods/claims.ts';
+import { TRAINING_LABEL } from './pods/labels.ts';
 import { PoolBook } from './pools/book.ts';
 import { PoolController } from './pools/controller.ts';
 import { createServer } from './server/app.ts';
@@ -20,11 +22,9 @@ import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
 import { slimNode, slimPod, withoutManagedFields } from './slim.ts';
-import { workerUri } from './training/claims.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { servedPodGroups } from './training/pod-group.ts';
-import { TRAINING_LABEL } from './training/pods.ts';
 
 /** What keeps the operator from starting at all is one sentence, not a stack. */
 function refuse(error: unknown): never {

@@ -17,10 +17,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   api: { rooms: ['types:kube'], packages: 'any' },
   spot: { rooms: [], packages: 'none' }, // pure: no I/O, no clock, no Kubernetes; the simulator runs it as it is
   signals: { rooms: ['types:api', 'types:kube'], packages: 'types' },
+  pods: { rooms: [], packages: 'types' }, // what the pods of several kinds have in common
   server: { rooms: ['api', 'kube'], packages: 'any' },
-  pools: { rooms: ['api', 'kube', 'spot', 'signals', 'server', 'training'], packages: 'any' },
-  training: { rooms: ['api', 'kube', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
-  serving: { rooms: ['api', 'kube', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
+  pools: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'training'], packages: 'any' },
+  training: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
+  serving: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
   dataset: { rooms: ['api', 'kube', 'server'], packages: 'any' },
   evaluation: { rooms: ['api', 'kube', 'server'], packages: 'any' },
 };

@@ -1,6 +1,6 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { POOL_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { concerningMessage } from './signals/notices.ts';
-import { POOL_LABEL, TRAINING_LABEL } from './training/pods.ts';
 
 /**
  * What the caches keep of a pod. A cluster's pods are the operator's largest memory by far, and most of a pod is of no concern here.

@@ -2,7 +2,7 @@ import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
 import { type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
-import { POOL_LABEL } from '../training/pods.ts';
+import { POOL_LABEL } from '../pods/labels.ts';
 import { PoolBook } from './book.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');

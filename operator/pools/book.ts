@@ -1,10 +1,10 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
+import { POOL_LABEL } from '../pods/labels.ts';
 import { BLANK_MEMORY, type CapacityMemory, type CapacityObservation, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
 import type { PoolView } from '../spot/placement.ts';
 import type { PlannedPod, PoolObservation } from '../training/draft.ts';
-import { POOL_LABEL } from '../training/pods.ts';
 import { type Claim, GpuRoom, gpusOf, type PoolRoom, resourceName } from './room.ts';
 
 /** What the operator knows of all pools: their specs, the room in them, and what trainings have met there. */

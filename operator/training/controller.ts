@@ -7,6 +7,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { POD, type ResourceType, SECRET } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
+import { TRAINING_LABEL } from '../pods/labels.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
 import type { WorldBoard } from '../server/world-board.ts';
@@ -15,7 +16,7 @@ import type { TrainingMetrics } from './metrics.ts';
 import { observePod } from './observe.ts';
 import { planTraining } from './plan.ts';
 import { type PodGroup, podGroup } from './pod-group.ts';
-import { TRAINING_LABEL, workerPod } from './pods.ts';
+import { workerPod } from './pods.ts';
 import type { TrainingState } from './state.ts';
 
 export const BY_TRAINING = 'training';

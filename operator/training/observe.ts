@@ -1,6 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { POOL_LABEL } from '../pods/labels.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
-import { CONTAINER, GENERATION_LABEL, POOL_LABEL, RANK_LABEL } from './pods.ts';
+import { CONTAINER, GENERATION_LABEL, RANK_LABEL } from './pods.ts';
 import type { WorkerPod } from './state.ts';
 
 /** Reasons for which a container that waits will not start by itself. */

@@ -1,7 +1,8 @@
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import type { KubeObject, ResourceType } from '../kube/types.ts';
-import { ownerOf, TRAINING_LABEL } from './pods.ts';
+import { TRAINING_LABEL } from '../pods/labels.ts';
+import { ownerOf } from './pods.ts';
 
 /** Kubernetes' own gang of pods: the scheduler places all of them or none. Alpha in 1.36, so not every cluster serves it. */
 export interface PodGroup extends KubeObject {

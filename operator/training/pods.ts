@@ -2,13 +2,13 @@ import type { V1EnvVar, V1Pod, V1PodSpec, V1Toleration, V1Volume, V1VolumeMount 
 import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
-import { claimVolumes, workerUri } from './claims.ts';
+import { claimVolumes, workerUri } from '../pods/claims.ts';
+import { MANAGED_BY, OPERATOR, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
 import { resolveRecipe } from './recipe.ts';
 
-export const TRAINING_LABEL = 'vicuna.run/training';
 export const GENERATION_LABEL = 'vicuna.run/generation';
 export const RANK_LABEL = 'vicuna.run/rank';
-export const POOL_LABEL = 'vicuna.run/pool';
 export const CONTAINER = 'trainer';
 export const TOKEN_AUDIENCE = 'vicuna.run';
 const TOKEN_DIRECTORY = '/var/run/secrets/vicuna.run';
@@ -60,7 +60,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       namespace: training.metadata.namespace ?? 'default',
       labels: {
         ...template.metadata?.labels,
-        'app.kubernetes.io/managed-by': 'vicuna-operator',
+        [MANAGED_BY]: OPERATOR,
         [TRAINING_LABEL]: training.metadata.name ?? '',
         [GENERATION_LABEL]: String(request.generation),
         [RANK_LABEL]: String(request.rank),
@@ -79,7 +79,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       terminationGracePeriodSeconds: Math.max(30, durationSeconds(pool.spec.notice ?? '30s')),
-      securityContext: { runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+      securityContext: POD_SECURITY,
       ...(training.spec.priorityClassName ? { priorityClassName: training.spec.priorityClassName } : {}),
       ...(request.group === null ? {} : { schedulingGroup: { podGroupName: request.group } }),
       ...templateSpec,
@@ -93,11 +93,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       containers: [
         {
           command: ['python3', '-m', 'vicuna_trainer.supervisor'],
-          securityContext: {
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: true,
-            capabilities: { drop: ['ALL'] },
-          },
+          securityContext: CONTAINER_SECURITY,
           ...own,
           name: CONTAINER,
           ...(workers.image ? { image: workers.image } : {}),

@@ -11,8 +11,8 @@ import { KubeClient } from '../../operator/kube/client.ts';
 import { Informer } from '../../operator/kube/informer.ts';
 import { POD } from '../../operator/kube/types.ts';
 import { WorkQueue } from '../../operator/kube/work-queue.ts';
+import { TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { slimPod } from '../../operator/slim.ts';
-import { TRAINING_LABEL } from '../../operator/training/pods.ts';
 
 const FILE = fileURLToPath(import.meta.url);
 const SETTINGS = { pods: 2_000, changesPerPod: 5 };

@@ -8,7 +8,7 @@ import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-trainin
 import { isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { loadCredentials } from '../../operator/kube/credentials.ts';
 import { NODE, POD, SECRET } from '../../operator/kube/types.ts';
-import { TRAINING_LABEL } from '../../operator/training/pods.ts';
+import { TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { until } from '../cluster/run.ts';
 import { S3 } from '../cluster/s3.ts';
 import type { DemoCluster, DemoNode } from './demo-cluster.ts';
