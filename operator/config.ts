@@ -15,7 +15,13 @@ export interface OperatorConfig {
   readonly logLevel: string;
   /** The URL that worker pods are given; a Service that reaches any copy. Default: advertiseUrl. */
   readonly workerUrl: string;
+  /** Images of this project's own engine and gateway, for servings that name none. */
+  readonly images: { readonly engine: string; readonly gateway: string };
 }
+
+/** Where this version's images are. */
+const IMAGES = 'ghcr.io/vicuna-operator';
+const VERSION = '0.1.0';
 
 /** Reads the settings; throws one sentence per wrong value. */
 export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
@@ -28,6 +34,10 @@ export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     port,
     advertiseUrl,
     workerUrl: env.VICUNA_WORKER_URL ?? advertiseUrl,
+    images: {
+      engine: env.VICUNA_ENGINE_IMAGE ?? `${IMAGES}/engine:${VERSION}`,
+      gateway: env.VICUNA_GATEWAY_IMAGE ?? `${IMAGES}/gateway:${VERSION}`,
+    },
     namespace: env.POD_NAMESPACE ?? 'vicuna-system',
     identity: `${env.POD_NAME ?? hostname()}_${process.pid}_${Date.now().toString(36)}`,
     workers: integer(env, 'VICUNA_WORKERS', 16, 1, 256),

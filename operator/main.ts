@@ -4,16 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { V1TokenReview } from '@kubernetes/client-node';
 import pino from 'pino';
 import { GPU_POOL } from './api/gpu-pool.ts';
+import { SERVING } from './api/vicuna-serving.ts';
 import { TRAINING } from './api/vicuna-training.ts';
 import { readConfig } from './config.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
 import { Informer, type InformerOptions } from './kube/informer.ts';
 import { LeaderElector } from './kube/leader-elector.ts';
-import { type KubeObject, NODE, POD, TOKEN_REVIEW } from './kube/types.ts';
+import { DEPLOYMENT, type KubeObject, LEASE, NODE, POD, TOKEN_REVIEW } from './kube/types.ts';
 import { type QueueHooks, WorkQueue } from './kube/work-queue.ts';
 import { workerUri } from './pods/claims.ts';
-import { TRAINING_LABEL } from './pods/labels.ts';
+import { SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { PoolBook } from './pools/book.ts';
 import { PoolController } from './pools/controller.ts';
 import { createServer } from './server/app.ts';
@@ -21,7 +22,10 @@ import { AUDIENCE, Authenticator } from './server/authenticator.ts';
 import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
-import { slimNode, slimPod, withoutManagedFields } from './slim.ts';
+import { DEPLOYMENTS_BY_SERVING, PODS_BY_SERVING, ServingController } from './serving/controller.ts';
+import { ServingMetrics } from './serving/metrics.ts';
+import { Scaling } from './serving/scaling.ts';
+import { slimDeployment, slimNode, slimPod, withoutManagedFields } from './slim.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { servedPodGroups } from './training/pod-group.ts';
@@ -58,8 +62,11 @@ const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'clien
     client,
     onFault: ({ kind, error }) => log.warn({ kind, resource: options.type.plural, err: error }, 'informer fault; trying again'),
   });
-const trainingOf = (labels: Record<string, string> | undefined, namespace: string | undefined) =>
-  labels?.[TRAINING_LABEL] === undefined ? [] : [`${namespace}/${labels[TRAINING_LABEL]}`];
+/** Key of what an object belongs to, by the label that says so. */
+const belongsTo =
+  (label: string) =>
+  ({ metadata }: { metadata?: { namespace?: string; labels?: Record<string, string> } }) =>
+    metadata?.labels?.[label] === undefined ? [] : [`${metadata.namespace}/${metadata.labels[label]}`];
 
 const trainings = informer({ type: TRAINING, transform: withoutManagedFields });
 const pools = informer({ type: GPU_POOL });
@@ -68,10 +75,20 @@ const pods = informer({
   type: POD,
   transform: slimPod,
   indexes: {
-    [BY_TRAINING]: (pod) => trainingOf(pod.metadata?.labels, pod.metadata?.namespace),
+    [BY_TRAINING]: belongsTo(TRAINING_LABEL),
+    [PODS_BY_SERVING]: belongsTo(SERVING_LABEL),
     [BY_NODE]: (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
   },
 });
+
+const servings = informer({ type: SERVING, transform: withoutManagedFields });
+const deployments = informer({
+  type: DEPLOYMENT,
+  labelSelector: SERVING_LABEL,
+  transform: slimDeployment,
+  indexes: { [DEPLOYMENTS_BY_SERVING]: belongsTo(SERVING_LABEL) },
+});
+const leases = informer({ type: LEASE, labelSelector: SERVING_LABEL });
 
 const queueHooks = (controller: string): QueueHooks => ({
   onAdd: () => metrics.instruments.queueAdds.inc({ name: controller }),
@@ -125,6 +142,24 @@ const trainingController = new TrainingController({
   clock: now,
 });
 
+const servingQueue = newQueue('vicunaserving');
+const servingController = new ServingController({
+  client,
+  servings,
+  pods,
+  nodes,
+  deployments,
+  leases,
+  queue: servingQueue,
+  book,
+  scaling: new Scaling(),
+  recorder,
+  metrics: new ServingMetrics(metrics),
+  images: config.images,
+  log,
+  clock: now,
+});
+
 const elector = new LeaderElector({
   client,
   namespace: config.namespace,
@@ -150,7 +185,7 @@ const authenticator = new Authenticator({
 
 /** Longest that a copy which no longer leads waits for its own work. */
 const SETTLE_MS = 3_000;
-const informers = { trainings, pools, nodes, pods };
+const informers = { trainings, servings, pools, nodes, pods, deployments, leases };
 const server = createServer({
   board,
   inbox,
@@ -178,6 +213,7 @@ await elector.run(
       metrics.instruments.leader.set({ name: 'vicuna-operator' }, 1);
       finished = Promise.all([
         trainingQueue.run(config.workers, (key) => trainingController.reconcile(key), term),
+        servingQueue.run(config.workers, (key) => servingController.reconcile(key), term),
         poolQueue.run(1, (name) => poolController.reconcile(name), term),
       ]);
     },

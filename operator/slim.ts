@@ -1,6 +1,10 @@
-import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { POOL_LABEL, TRAINING_LABEL } from './pods/labels.ts';
+import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
+import { POOL_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
+import { ROUTABLE_GATE } from './serving/names.ts';
 import { concerningMessage } from './signals/notices.ts';
+
+const OF_WORKERS: readonly string[] = ['PodScheduled', 'DisruptionTarget'];
+const OF_REPLICAS: readonly string[] = [...OF_WORKERS, 'Ready', ROUTABLE_GATE];
 
 /**
  * What the caches keep of a pod. A cluster's pods are the operator's largest memory by far, and most of a pod is of no concern here.
@@ -8,7 +12,8 @@ import { concerningMessage } from './signals/notices.ts';
 export function slimPod(pod: V1Pod): V1Pod {
   const { metadata, spec, status } = pod;
   const labels = metadata?.labels ?? {};
-  const ours = labels[TRAINING_LABEL] !== undefined || labels[POOL_LABEL] !== undefined;
+  const serves = labels[SERVING_LABEL] !== undefined;
+  const ours = serves || labels[TRAINING_LABEL] !== undefined || labels[POOL_LABEL] !== undefined;
   return {
     metadata: {
       name: metadata?.name,
@@ -38,7 +43,7 @@ export function slimPod(pod: V1Pod): V1Pod {
       ...(ours
         ? {
             podIP: status?.podIP,
-            conditions: status?.conditions?.filter((c) => c.type === 'PodScheduled' || c.type === 'DisruptionTarget'),
+            conditions: status?.conditions?.filter((c) => (serves ? OF_REPLICAS : OF_WORKERS).includes(c.type)),
             containerStatuses: status?.containerStatuses?.map(({ name, state }) => ({ name, state })),
           }
         : {}),
@@ -75,6 +80,21 @@ export function slimNode(node: V1Node): V1Node {
       })),
     },
   } as V1Node;
+}
+
+/** What the caches keep of a Deployment: whose it is, and how many replicas it has. */
+export function slimDeployment({ metadata, spec }: V1Deployment): V1Deployment {
+  return {
+    metadata: {
+      name: metadata?.name,
+      namespace: metadata?.namespace,
+      uid: metadata?.uid,
+      resourceVersion: metadata?.resourceVersion,
+      labels: metadata?.labels,
+      annotations: metadata?.annotations,
+    },
+    spec: { replicas: spec?.replicas },
+  } as V1Deployment;
 }
 
 /** Who owns which field takes more room than the fields. The API server keeps it when an update leaves it out. */

@@ -43,6 +43,7 @@ const OPEN = [
   'VicunaTraining.spec.workers.template',
   'VicunaTraining.status.world.checkpointInterval',
   'GpuPool.status.memory',
+  'VicunaServing.spec.gateway.template',
   'VicunaServing.spec.models[].template',
 ];
 

@@ -315,6 +315,11 @@ const gateway = z
     registration: reference(
       'registration: a Secret whose key token lets workers register by FastChat’s protocol. Default: none; they may not.',
     ).optional(),
+    template: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+      .describe('template: a PodTemplateSpec under the gateway’s pods; its container named "gateway" is the gateway. Default: none.'),
     page: z.boolean().default(true).describe('page: serve the chat page. Default: true.'),
     continuation: z.boolean().default(true).describe('continuation: an answer whose worker dies goes on at another worker. Default: true.'),
     moderation: z

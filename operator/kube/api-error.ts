@@ -29,3 +29,8 @@ export function isAlreadyExists(error: unknown): boolean {
 export function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
 }
+
+/** The request itself is what is wrong: repeating it changes nothing. */
+export function isRefusal(error: unknown): error is ApiError {
+  return error instanceof ApiError && (error.status === 400 || error.status === 403 || error.status === 422);
+}

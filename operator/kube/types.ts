@@ -1,4 +1,20 @@
-import type { CoreV1Event, V1CustomResourceDefinition, V1Lease, V1Node, V1Pod, V1Secret, V1TokenReview } from '@kubernetes/client-node';
+import type {
+  CoreV1Event,
+  V1ConfigMap,
+  V1CustomResourceDefinition,
+  V1Deployment,
+  V1EndpointSlice,
+  V1Lease,
+  V1Node,
+  V1Pod,
+  V1PodDisruptionBudget,
+  V1Role,
+  V1RoleBinding,
+  V1Secret,
+  V1Service,
+  V1ServiceAccount,
+  V1TokenReview,
+} from '@kubernetes/client-node';
 
 /** What every Kubernetes object has. Times are strings here: objects are the API's own JSON, not converted. */
 export interface KubeObject {
@@ -36,6 +52,21 @@ export const LEASE: ResourceType<V1Lease> = {
   plural: 'leases',
   namespaced: true,
 };
+const namespaced = <T extends KubeObject>(group: string, kind: string, plural: string): ResourceType<T> => ({
+  group,
+  version: 'v1',
+  kind,
+  plural,
+  namespaced: true,
+});
+export const DEPLOYMENT = namespaced<V1Deployment>('apps', 'Deployment', 'deployments');
+export const SERVICE = namespaced<V1Service>('', 'Service', 'services');
+export const ENDPOINT_SLICE = namespaced<V1EndpointSlice>('discovery.k8s.io', 'EndpointSlice', 'endpointslices');
+export const CONFIG_MAP = namespaced<V1ConfigMap>('', 'ConfigMap', 'configmaps');
+export const SERVICE_ACCOUNT = namespaced<V1ServiceAccount>('', 'ServiceAccount', 'serviceaccounts');
+export const ROLE = namespaced<V1Role>('rbac.authorization.k8s.io', 'Role', 'roles');
+export const ROLE_BINDING = namespaced<V1RoleBinding>('rbac.authorization.k8s.io', 'RoleBinding', 'rolebindings');
+export const POD_DISRUPTION_BUDGET = namespaced<V1PodDisruptionBudget>('policy', 'PodDisruptionBudget', 'poddisruptionbudgets');
 export const TOKEN_REVIEW: ResourceType<V1TokenReview> = {
   group: 'authentication.k8s.io',
   version: 'v1',

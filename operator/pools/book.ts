@@ -126,11 +126,14 @@ export class PoolBook {
 
   /** The pools that a training selects, with the room for workers of its size. */
   viewsFor(training: VicunaTraining): PoolView[] {
-    const wanted = training.spec.placement.pools?.matchLabels ?? {};
-    const gpus = training.spec.workers.gpusPerWorker;
+    return this.views(training.spec.placement.pools?.matchLabels ?? {}, training.spec.workers.gpusPerWorker);
+  }
+
+  /** The pools with these labels, with the room for pods of so many GPUs. */
+  views(matchLabels: Readonly<Record<string, string>>, gpusPerPod: number): PoolView[] {
     return [...this.#pools.values()]
-      .filter((pool) => Object.entries(wanted).every(([key, value]) => pool.metadata.labels?.[key] === value))
-      .map((pool) => this.#view(pool, gpus));
+      .filter((pool) => Object.entries(matchLabels).every(([key, value]) => pool.metadata.labels?.[key] === value))
+      .map((pool) => this.#view(pool, gpusPerPod));
   }
 
   #view(pool: GpuPool, gpusPerWorker: number): PoolView {

@@ -9,6 +9,7 @@ export type MetricDefinition = {
 };
 
 const TRAINING = ['namespace', 'training'] as const;
+const SERVING = ['namespace', 'serving'] as const;
 const POOL = ['pool'] as const;
 
 const INTERRUPTION_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
@@ -159,6 +160,72 @@ export const METRICS = {
     type: 'counter',
     labels: [],
     help: 'Steps that interruptions undid and that were done again, over all trainings since the operator started.',
+  },
+  servingDesired: {
+    name: 'vicuna_serving_desired_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model'],
+    help: 'Replicas that the load needs, as last decided.',
+  },
+  servingTarget: {
+    name: 'vicuna_serving_target_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model'],
+    help: 'Replicas that are aimed at, with spares and those that stand in for spot.',
+  },
+  servingReady: {
+    name: 'vicuna_serving_ready_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model', 'capacity'],
+    help: 'Replicas that answer and are sent requests.',
+  },
+  servingLeaving: {
+    name: 'vicuna_serving_leaving_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model'],
+    help: 'Replicas whose nodes are being taken away: they finish what they have begun.',
+  },
+  servingGateways: {
+    name: 'vicuna_serving_ready_gateways',
+    type: 'gauge',
+    labels: SERVING,
+    help: 'Copies of the gateway that take requests.',
+  },
+  servingMetricsAvailable: {
+    name: 'vicuna_serving_metrics_available',
+    type: 'gauge',
+    labels: SERVING,
+    help: '1 while every metric that the number of replicas follows can be read, else 0: then that number is held.',
+  },
+  servingScaled: {
+    name: 'vicuna_serving_scaling_decisions_total',
+    type: 'counter',
+    labels: [...SERVING, 'decision'],
+    help: 'Decisions to change the number of replicas: ScaledUp or ScaledDown; events give the reason of each.',
+  },
+  servingInterruptions: {
+    name: 'vicuna_serving_interruptions_total',
+    type: 'counter',
+    labels: SERVING,
+    help: 'Replicas whose nodes were taken away.',
+  },
+  servingCost: {
+    name: 'vicuna_serving_cost_dollars_total',
+    type: 'counter',
+    labels: SERVING,
+    help: 'US dollars paid for replicas.',
+  },
+  servingOnDemandCost: {
+    name: 'vicuna_serving_on_demand_cost_dollars_total',
+    type: 'counter',
+    labels: SERVING,
+    help: 'US dollars that the same replicas would have cost on demand.',
+  },
+  servingGpuHours: {
+    name: 'vicuna_serving_gpu_hours_total',
+    type: 'counter',
+    labels: SERVING,
+    help: 'GPU hours used by replicas.',
   },
   poolNodes: {
     name: 'vicuna_pool_nodes',

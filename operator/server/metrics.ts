@@ -31,6 +31,25 @@ export type TrainingFigures = {
   lostSteps: number;
 };
 
+/** What a serving's status says, as numbers. */
+export type ServingFigures = {
+  models: readonly {
+    name: string;
+    desired: number;
+    target: number;
+    ready: number;
+    spotReady: number;
+    onDemandReady: number;
+    leaving?: number | undefined;
+  }[];
+  gatewaysReady: number;
+  metricsAvailable: boolean;
+  interruptions: number;
+  cost: number;
+  onDemandCost: number;
+  gpuHours: number;
+};
+
 /** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
 export type PoolFigures = {
   nodes: number;
@@ -157,6 +176,38 @@ export class OperatorMetrics {
     this.#forget(training);
   }
 
+  /** Follows a serving's status. */
+  setServing(serving: string, figures: ServingFigures): void {
+    const labels = servingLabels(serving);
+    const subject = servingSubject(serving);
+    for (const { name: model, ...replicas } of figures.models) {
+      const own = { ...labels, model };
+      this.#set(subject, 'servingDesired', own, replicas.desired);
+      this.#set(subject, 'servingTarget', own, replicas.target);
+      this.#set(subject, 'servingReady', { ...own, capacity: 'spot' }, replicas.spotReady);
+      this.#set(subject, 'servingReady', { ...own, capacity: 'onDemand' }, replicas.onDemandReady);
+      this.#set(subject, 'servingLeaving', own, replicas.leaving ?? 0);
+    }
+    this.#set(subject, 'servingGateways', labels, figures.gatewaysReady);
+    this.#set(subject, 'servingMetricsAvailable', labels, figures.metricsAvailable ? 1 : 0);
+    this.#mirror(subject, 'servingInterruptions', labels, figures.interruptions);
+    this.#mirror(subject, 'servingCost', labels, figures.cost);
+    this.#mirror(subject, 'servingOnDemandCost', labels, figures.onDemandCost);
+    this.#mirror(subject, 'servingGpuHours', labels, figures.gpuHours);
+  }
+
+  /** Counts a decision to change the number of a serving's replicas. */
+  scaled(serving: string, decision: 'ScaledUp' | 'ScaledDown'): void {
+    const labels = { ...servingLabels(serving), decision };
+    this.instruments.servingScaled.inc(labels);
+    this.#remember(servingSubject(serving), 'servingScaled', labels);
+  }
+
+  /** Removes every series of a deleted serving. */
+  forgetServing(serving: string): void {
+    this.#forget(servingSubject(serving));
+  }
+
   /** Follows a GpuPool's status. */
   setPool(pool: string, figures: PoolFigures): void {
     const subject = poolSubject(pool);
@@ -260,6 +311,16 @@ type Series = { key: keyof Table; labels: Labels; total: number };
 function trainingLabels(key: string): TrainingLabels {
   const slash = key.indexOf('/');
   return { namespace: key.slice(0, slash), training: key.slice(slash + 1) };
+}
+
+function servingLabels(key: string): { namespace: string; serving: string } {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), serving: key.slice(slash + 1) };
+}
+
+/** Apart from a training of the same name. */
+function servingSubject(serving: string): string {
+  return `serving ${serving}`;
 }
 
 /** Apart from every training's key, which has its slash after a namespace. */

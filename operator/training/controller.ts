@@ -2,12 +2,14 @@ import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import { FINALIZER, TRAINING, type VicunaTraining, type VicunaTrainingStatus, withDefaults } from '../api/vicuna-training.ts';
-import { ApiError, isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
+import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
+import { sameJson } from '../kube/same-json.ts';
 import { POD, type ResourceType, SECRET } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
 import { TRAINING_LABEL } from '../pods/labels.ts';
+import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
 import type { WorldBoard } from '../server/world-board.ts';
@@ -243,13 +245,13 @@ export class TrainingController {
     const { status } = plan;
     const now = clock();
     const waiting = this.#unwritten.get(key);
-    if (isOnlyForming(found.status, status) && (waiting === undefined ? !sameStatus(status, before) : now < waiting.writeAt)) {
+    if (isOnlyForming(found.status, status) && (waiting === undefined ? !sameJson(status, before ?? {}) : now < waiting.writeAt)) {
       const writeAt = waiting?.writeAt ?? now + FORMING_UNWRITTEN_MS;
       this.#unwritten.set(key, { status, writeAt });
       queue.addAfter(key, writeAt - now + 1);
       return;
     }
-    if (sameStatus(status, found.status)) return;
+    if (sameJson(status, found.status ?? {})) return;
     const written = await client.replaceStatus(TRAINING, { ...found, status });
     this.#unwritten.delete(key);
     trainings.upsert(written);
@@ -309,11 +311,6 @@ export class TrainingController {
   }
 }
 
-/** The request itself is what is wrong: repeating it changes nothing. */
-function isRefusal(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.status === 400 || error.status === 403 || error.status === 422);
-}
-
 export function keyOf(object: { metadata: { namespace?: string; name?: string } }): string {
   return `${object.metadata.namespace}/${object.metadata.name}`;
 }
@@ -330,45 +327,13 @@ function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
 
 /** Whether all that the status says anew is that a world is forming whose pods are on their way. */
 function isOnlyForming(before: VicunaTrainingStatus | undefined, after: VicunaTrainingStatus): boolean {
-  return after.next !== undefined && sameStatus(withoutForming(before ?? {}), withoutForming(after));
+  return after.next !== undefined && sameJson(withoutForming(before ?? {}), withoutForming(after));
 }
 
 function withoutForming(status: VicunaTrainingStatus): object {
   const rest = Object.entries(status).filter(([name]) => !FORMING.includes(name) && name !== 'conditions');
   const conditions = (status.conditions ?? []).filter((c) => !FORMING_CONDITIONS.includes(c.type));
   return { ...Object.fromEntries(rest), ...(conditions.length === 0 ? {} : { conditions }) };
-}
-
-function sameStatus(a: unknown, b: unknown): boolean {
-  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b ?? {}));
-}
-
-/** Key order differs between what we write and what the API server returns. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, v]) => v !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([k, v]) => [k, sorted(v)]),
-  );
-}
-
-/** Kubelets touch their nodes all the time; only taints, readiness, capacity and deletion concern a training. */
-function sameNode(a: V1Node, b: V1Node): boolean {
-  return nodeFace(a) === nodeFace(b);
-}
-
-function nodeFace(node: V1Node): string {
-  const conditions = (node.status?.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}/${c.message ?? ''}`);
-  return JSON.stringify([
-    node.spec?.taints,
-    node.spec?.unschedulable,
-    node.metadata?.deletionTimestamp,
-    conditions,
-    node.status?.allocatable,
-  ]);
 }
 
 function ignoreNotFound(error: unknown): undefined {

@@ -1,26 +1,14 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { POOL_LABEL } from '../pods/labels.ts';
+import { startProblem, unschedulable } from '../pods/problems.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
 import { CONTAINER, GENERATION_LABEL, RANK_LABEL } from './pods.ts';
 import type { WorkerPod } from './state.ts';
-
-/** Reasons for which a container that waits will not start by itself. */
-const START_PROBLEMS = new Set([
-  'ImagePullBackOff',
-  'ErrImagePull',
-  'InvalidImageName',
-  'ErrImageNeverPull',
-  'CreateContainerConfigError',
-  'CreateContainerError',
-  'RunContainerError',
-]);
 
 /** Reduces a pod and its node to what the plan needs to know. */
 export function observePod(pod: V1Pod, node: V1Node | undefined, now: number): WorkerPod {
   const { metadata, spec, status } = pod;
   const container = status?.containerStatuses?.find((c) => c.name === CONTAINER);
-  const waiting = container?.state?.waiting;
-  const scheduled = status?.conditions?.find((c) => c.type === 'PodScheduled');
   return {
     name: metadata?.name ?? '',
     uid: metadata?.uid ?? '',
@@ -32,8 +20,8 @@ export function observePod(pod: V1Pod, node: V1Node | undefined, now: number): W
     phase: (status?.phase ?? 'Pending') as WorkerPod['phase'],
     createdAt: new Date(metadata?.creationTimestamp ?? now).getTime(),
     terminating: metadata?.deletionTimestamp !== undefined,
-    unschedulable: scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' ? (scheduled.message ?? 'unschedulable') : null,
-    startProblem: waiting && START_PROBLEMS.has(waiting.reason ?? '') ? `${waiting.reason}: ${waiting.message ?? ''}` : null,
+    unschedulable: unschedulable(pod),
+    startProblem: startProblem(pod, CONTAINER),
     exitCode: container?.state?.terminated?.exitCode ?? null,
     interruption: interruptionOfPod(pod, node, now),
   };

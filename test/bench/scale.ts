@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
 import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
+import { KINDS } from '../../operator/api/kinds.ts';
+import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { Informer } from '../../operator/kube/informer.ts';
-import { CUSTOM_RESOURCE_DEFINITION, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
+import { CUSTOM_RESOURCE_DEFINITION, type KubeObject, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
 import { slimPod } from '../../operator/slim.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
@@ -155,14 +157,13 @@ export class ScaleBench {
 }
 
 export async function applyCrds(client: KubeClient): Promise<void> {
-  for (const plural of ['vicunatrainings', 'gpupools']) {
+  for (const { plural } of KINDS) {
     for (const document of parseAllDocuments(readFileSync(join(ROOT, 'crds', `vicuna.run_${plural}.yaml`), 'utf8'))) {
       await client.apply(CUSTOM_RESOURCE_DEFINITION, document.toJS());
     }
   }
   await until('the kinds being served', 20_000, async () => {
-    await client.list(TRAINING, { limit: 1 });
-    await client.list(GPU_POOL, { limit: 1 });
+    for (const type of [TRAINING, GPU_POOL, SERVING]) await client.list<KubeObject>(type, { limit: 1 });
     return true;
   });
 }

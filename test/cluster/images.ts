@@ -12,18 +12,21 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the trainer with the project's own Python in it. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the trainer and engine with the project's own Python in them. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
 
 async function makeImages(): Promise<string> {
   const base = await ensureBase();
-  const source = await sourceLayer(join(ROOT, 'workloads', 'trainer', 'vicuna_trainer'), 'opt/vicuna/vicuna_trainer');
+  const python = (room: string, name: string) => sourceLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
+  const trainer = await python('trainer', 'vicuna_trainer');
+  const engine = await python('engine', 'vicuna_engine');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
-    { name: 'vicuna/trainer:dev', layers: [base, source], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
+    { name: 'vicuna/trainer:dev', layers: [base, trainer], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
+    { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }
 

@@ -18,6 +18,9 @@ export interface OperatorOptions {
 /** As the operator's image starts it: a small young generation keeps resident memory low, and costs little. */
 const OPERATOR_FLAGS = ['--max-semi-space-size=4'];
 
+/** Of the embedded cluster. */
+const DEVELOPMENT_IMAGES = { VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev', VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev' };
+
 const SOURCES = join(ROOT, 'operator', 'main.ts');
 
 /** The operator as a process of this machine. */
@@ -44,7 +47,13 @@ export class OperatorProcess {
     const [free = 0] = port === undefined ? await freePorts(1) : [port];
     const url = `http://${address}:${free}`;
     const log = openSync(logFile, 'a');
-    const settings = { VICUNA_KUBECONFIG: kubeconfig, VICUNA_PORT: String(free), VICUNA_ADVERTISE_URL: url, POD_NAMESPACE: 'default' };
+    const settings = {
+      VICUNA_KUBECONFIG: kubeconfig,
+      VICUNA_PORT: String(free),
+      VICUNA_ADVERTISE_URL: url,
+      POD_NAMESPACE: 'default',
+      ...DEVELOPMENT_IMAGES,
+    };
     const child = spawn(process.execPath, [...OPERATOR_FLAGS, main], {
       stdio: ['ignore', log, log],
       env: { ...process.env, ...settings, ...env },

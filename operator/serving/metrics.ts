@@ -1,0 +1,30 @@
+import type { OperatorMetrics } from '../server/metrics.ts';
+import { parseDollars } from '../spot/ledger.ts';
+import type { ServingPlan } from './plan.ts';
+import type { ServingState } from './state.ts';
+
+/** Brings what a plan has decided into the operator's metrics. */
+export class ServingMetrics {
+  readonly #metrics: OperatorMetrics;
+
+  constructor(metrics: OperatorMetrics) {
+    this.#metrics = metrics;
+  }
+
+  update(key: string, { status, events }: ServingPlan, state: ServingState): void {
+    this.#metrics.setServing(key, {
+      models: status.models ?? [],
+      gatewaysReady: state.gatewaysReady,
+      metricsAvailable: state.metrics.status === 'True',
+      interruptions: status.totals?.interruptions ?? 0,
+      cost: parseDollars(status.totals?.cost) / 1e6,
+      onDemandCost: parseDollars(status.totals?.onDemandCost) / 1e6,
+      gpuHours: status.totals?.gpuHours ?? 0,
+    });
+    for (const { reason } of events) if (reason === 'ScaledUp' || reason === 'ScaledDown') this.#metrics.scaled(key, reason);
+  }
+
+  forget(key: string): void {
+    this.#metrics.forgetServing(key);
+  }
+}

@@ -1,0 +1,54 @@
+import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
+import { POOL_LABEL } from '../pods/labels.ts';
+import { startProblem, unschedulable } from '../pods/problems.ts';
+import { interruptionOfPod } from '../signals/interruption.ts';
+import { MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import { ENGINE_CONTAINER } from './replica-deployment.ts';
+import type { ExistingDeployment, Replica } from './state.ts';
+
+/** Reduces a replica's pod and its node to what the plan needs to know. */
+export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number, counted: boolean): Replica {
+  const { metadata, spec, status } = pod;
+  const labels = metadata?.labels ?? {};
+  const condition = (type: string) => status?.conditions?.find((c) => c.type === type);
+  const ready = condition('Ready');
+  const gate = condition(ROUTABLE_GATE);
+  return {
+    name: metadata?.name ?? '',
+    uid: metadata?.uid ?? '',
+    model: labels[MODEL_LABEL] ?? '',
+    track: trackOf(labels),
+    pool: labels[POOL_LABEL] ?? '',
+    node: spec?.nodeName ?? null,
+    createdAt: new Date(metadata?.creationTimestamp ?? now).getTime(),
+    readyAt: ready?.status === 'True' ? new Date(ready.lastTransitionTime ?? now).getTime() : null,
+    routable: gate?.status === 'True',
+    gateKnown: gate !== undefined,
+    ending: metadata?.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed',
+    interruption: ofItsNode(interruptionOfPod(pod, node, now)),
+    unschedulable: unschedulable(pod),
+    startProblem: startProblem(pod, ENGINE_CONTAINER),
+    counted,
+  };
+}
+
+/** That a pod is being deleted is mostly our own doing, or its Deployment's; and nothing need be done yet on a mere advice. */
+function ofItsNode(interruption: Replica['interruption']): Replica['interruption'] {
+  if (interruption === null || interruption.advisory) return null;
+  return interruption.source === 'pod-deleted' || interruption.source === 'pod-force-deleted' ? null : interruption;
+}
+
+export function observeDeployment(deployment: V1Deployment): ExistingDeployment {
+  const labels = deployment.metadata?.labels ?? {};
+  return {
+    name: deployment.metadata?.name ?? '',
+    model: labels[MODEL_LABEL] ?? '',
+    track: trackOf(labels),
+    pool: labels[POOL_LABEL] ?? '',
+    replicas: deployment.spec?.replicas ?? 0,
+  };
+}
+
+function trackOf(labels: Readonly<Record<string, string>>): Track {
+  return labels[TRACK_LABEL] === 'canary' ? 'canary' : 'stable';
+}

@@ -1,0 +1,241 @@
+import { durationSeconds } from '../api/duration.ts';
+import type { ServedModel, VicunaServingStatus } from '../api/vicuna-serving.ts';
+import { type Fleet, type FleetReplica, planFleet } from '../spot/fleet.ts';
+import type { PoolView } from '../spot/placement.ts';
+import { GRACE_SECONDS } from './engines.ts';
+import type { Track } from './names.ts';
+import type { Replica, ServingState } from './state.ts';
+import { settleStatus } from './status.ts';
+
+export interface PlannedDeployment {
+  readonly model: string;
+  readonly track: Track;
+  readonly pool: string;
+  readonly replicas: number;
+  readonly roomToSurge: boolean;
+}
+
+export interface PlannedEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Something that pools learn from a serving. */
+export interface ReplicaObservation {
+  readonly pool: string;
+  readonly kind: 'launched' | 'noCapacity' | 'interrupted' | 'released';
+  /** Seconds that the pod had lived, for interruptions and releases. */
+  readonly livedSeconds?: number;
+}
+
+/** What to do now, in the order of the fields: routing stops first, replacements start next. */
+export interface ServingPlan {
+  /** Pods whose gate is to be set. */
+  readonly gates: readonly { readonly pod: string; readonly routable: boolean }[];
+  readonly deployments: readonly PlannedDeployment[];
+  /** Deployments that no model or pool of the spec accounts for. */
+  readonly removals: readonly string[];
+  /** Pods on nodes that are going: they are told to end while there is time to finish what they have begun. */
+  readonly evictions: readonly { readonly pod: string; readonly uid: string; readonly graceSeconds: number }[];
+  readonly status: VicunaServingStatus;
+  readonly events: readonly PlannedEvent[];
+  readonly observations: readonly ReplicaObservation[];
+  /** Pods whose start is now known to the pools. */
+  readonly counted: readonly string[];
+  /** When to look again without being told to (ms since epoch), or null. */
+  readonly wakeAt: number | null;
+}
+
+/** Money is counted so often while replicas run. */
+const ACCRUAL_MS = 30_000;
+/** Of a replica of which nothing is known yet. */
+export const ASSUMED_START_SECONDS = 120;
+/** A pod on a dying node is told to end so long before the node's end, at the latest. */
+const MARGIN_MS = 2_000;
+
+/** A plan in the making. */
+export class ServingDraft {
+  readonly state: ServingState;
+  readonly now: number;
+  readonly gates: { pod: string; routable: boolean }[] = [];
+  readonly deployments: PlannedDeployment[] = [];
+  readonly evictions: { pod: string; uid: string; graceSeconds: number }[] = [];
+  readonly events: PlannedEvent[] = [];
+  readonly observations: ReplicaObservation[] = [];
+  readonly counted: string[] = [];
+  readonly fleets = new Map<string, readonly Fleet[]>();
+  /** Replicas whose interruption is noticed in this plan. */
+  readonly struck: Replica[] = [];
+  /** Seconds that replicas needed to start, of those that were first seen to answer in this plan. */
+  readonly starts = new Map<string, number[]>();
+  wakeAt: number | null = null;
+
+  constructor(state: ServingState, now: number) {
+    this.state = state;
+    this.now = now;
+  }
+
+  event(type: PlannedEvent['type'], reason: string, message: string): void {
+    this.events.push({ type, reason, message });
+  }
+
+  wake(at: number): void {
+    this.wakeAt = Math.min(this.wakeAt ?? Number.POSITIVE_INFINITY, at);
+  }
+}
+
+/** Decides what happens to one serving now. Pure: same state and time, same plan. */
+export function planServing(state: ServingState, now: number): ServingPlan {
+  const d = new ServingDraft(state, now);
+  stopRouting(d);
+  countStarts(d);
+  for (const model of state.serving.spec.models) arrangeModel(d, model);
+  const status = settleStatus(d);
+  if (state.replicas.some((r) => r.node !== null)) d.wake(now + ACCRUAL_MS);
+  return {
+    gates: d.gates,
+    deployments: d.deployments,
+    removals: strayDeployments(d),
+    evictions: d.evictions,
+    status,
+    events: d.events,
+    observations: d.observations,
+    counted: d.counted,
+    wakeAt: d.wakeAt,
+  };
+}
+
+/** Routing stops at the notice: what is under way has the whole notice to be finished, or goes on at another worker. */
+function stopRouting(d: ServingDraft): void {
+  for (const replica of d.state.replicas) {
+    if (replica.ending) continue;
+    const { interruption } = replica;
+    if (interruption === null) {
+      if (!replica.routable) d.gates.push({ pod: replica.name, routable: true });
+      continue;
+    }
+    if (replica.routable || !replica.gateKnown) {
+      d.gates.push({ pod: replica.name, routable: false });
+      d.struck.push(replica);
+      d.observations.push({ pool: replica.pool, kind: 'interrupted', livedSeconds: Math.max(0, (d.now - replica.createdAt) / 1000) });
+      d.event(
+        'Normal',
+        'Interrupted',
+        `${replica.model}: ${interruption.message}; nothing new is sent to ${replica.name}, a replacement starts`,
+      );
+    }
+    const left = interruption.deadline === null ? GRACE_SECONDS : (interruption.deadline - MARGIN_MS - d.now) / 1000;
+    const graceSeconds = interruption.source === 'node-absent' ? 0 : Math.max(1, Math.min(GRACE_SECONDS, Math.floor(left)));
+    d.evictions.push({ pod: replica.name, uid: replica.uid, graceSeconds });
+  }
+}
+
+/** The first time that a replica answers tells its pool that launches work, and the model how long a start takes. */
+function countStarts(d: ServingDraft): void {
+  for (const replica of d.state.replicas) {
+    if (replica.counted || replica.readyAt === null) continue;
+    d.counted.push(replica.uid);
+    d.observations.push({ pool: replica.pool, kind: 'launched' });
+    const seconds = (replica.readyAt - replica.createdAt) / 1000;
+    d.starts.set(replica.model, [...(d.starts.get(replica.model) ?? []), Math.max(0, seconds)]);
+  }
+}
+
+function arrangeModel(d: ServingDraft, model: ServedModel): void {
+  const needed = d.state.serving.spec.suspend ? 0 : (d.state.scale.get(model.name)?.replicas ?? 0);
+  const percent = model.canary?.percent ?? 0;
+  const canaries = needed === 0 || percent === 0 ? 0 : Math.max(1, Math.ceil((needed * percent) / 100));
+  const stables = percent === 100 ? 0 : needed === 0 ? 0 : Math.max(1, needed - canaries);
+  const stable = arrangeTrack(d, model, 'stable', stables, new Map());
+  const taken = new Map([...stable.targets].map(([pool, n]) => [pool, n - living(d, model, 'stable', pool)]));
+  const canary = arrangeTrack(d, model, 'canary', canaries, taken);
+  d.fleets.set(model.name, [stable, canary]);
+}
+
+/** Places a track's replicas; `taken` = slots that the other track will take. */
+function arrangeTrack(d: ServingDraft, model: ServedModel, track: Track, needed: number, taken: ReadonlyMap<string, number>): Fleet {
+  const { placement } = d.state.serving.spec;
+  const pools = d.state.poolsFor(model.gpus).map((p) => less(p, taken.get(p.name) ?? 0));
+  const fleet = planFleet(
+    {
+      needed,
+      onDemandBase: track === 'stable' ? placement.onDemandBase : 0,
+      // A canary is a trial: it may be away for the time of a start.
+      spare: track === 'stable' ? placement.spare : 0,
+      spread: placement.spread,
+      capacity: placement.capacity,
+      accelerator: placement.accelerator ?? null,
+      gpusPerReplica: model.gpus,
+      maxPricePerHour: placement.maxPricePerHour === undefined ? null : Number(placement.maxPricePerHour),
+      startSeconds: startSecondsOf(d, model),
+    },
+    fleetReplicas(d, model, track),
+    pools,
+    d.now,
+  );
+  const existing = d.state.deployments.filter((e) => e.model === model.name && e.track === track);
+  for (const pool of new Set([...fleet.targets.keys(), ...existing.map((e) => e.pool)])) {
+    const view = pools.find((p) => p.name === pool);
+    if (!view) continue;
+    const replicas = fleet.targets.get(pool) ?? 0;
+    if (replicas === 0 && !existing.some((e) => e.pool === pool)) continue;
+    d.deployments.push({
+      model: model.name,
+      track,
+      pool,
+      replicas,
+      roomToSurge: view.freeSlots > replicas - living(d, model, track, pool),
+    });
+  }
+  if (fleet.retryAt !== null) d.wake(fleet.retryAt);
+  return fleet;
+}
+
+/** Seconds that a replica of the model needs: as the spec says, as measured, or as assumed. */
+export function startSecondsOf(d: ServingDraft, model: ServedModel): number {
+  const measured = d.state.serving.status?.models?.find((m) => m.name === model.name)?.startSeconds;
+  return model.startSeconds ?? measured ?? ASSUMED_START_SECONDS;
+}
+
+/** Replicas to be counted on. One that found no node by the deadline tells its pool, and is sought for elsewhere. */
+function fleetReplicas(d: ServingDraft, model: ServedModel, track: Track): FleetReplica[] {
+  const deadline = durationSeconds(d.state.serving.spec.placement.readyDeadline) * 1000;
+  const blamed = new Set<string>();
+  return d.state.replicas.flatMap((r) => {
+    if (r.model !== model.name || r.track !== track || r.ending || r.interruption !== null) return [];
+    if (r.node === null) {
+      if (d.now >= r.createdAt + deadline) {
+        if (!blamed.has(r.pool)) {
+          d.observations.push({ pool: r.pool, kind: 'noCapacity' });
+          d.event(
+            'Warning',
+            'NoCapacity',
+            `${r.pool} had no node for ${r.name} within ${d.state.serving.spec.placement.readyDeadline}; trying elsewhere`,
+          );
+        }
+        blamed.add(r.pool);
+        return [];
+      }
+      d.wake(r.createdAt + deadline);
+    }
+    // Until the scheduler has said no, it is on its way to a node.
+    return [{ pool: r.pool, ready: r.readyAt !== null, placed: r.node !== null || r.unschedulable === null }];
+  });
+}
+
+function living(d: ServingDraft, model: ServedModel, track: Track, pool: string): number {
+  return d.state.replicas.filter(
+    (r) => r.model === model.name && r.track === track && r.pool === pool && !r.ending && r.interruption === null,
+  ).length;
+}
+
+function less(pool: PoolView, slots: number): PoolView {
+  return slots <= 0 ? pool : { ...pool, freeSlots: Math.max(0, pool.freeSlots - slots) };
+}
+
+/** Of models that the spec no longer has, and of pools that may no longer be used. */
+function strayDeployments(d: ServingDraft): string[] {
+  const wanted = new Set(d.deployments.map((p) => `${p.model} ${p.track} ${p.pool}`));
+  return d.state.deployments.filter((e) => !wanted.has(`${e.model} ${e.track} ${e.pool}`)).map((e) => e.name);
+}

@@ -1,0 +1,153 @@
+import type { V1Container, V1Deployment, V1PodSpec, V1PodTemplateSpec, V1Probe, V1Toleration, V1Volume } from '@kubernetes/client-node';
+import type { GpuPool } from '../api/gpu-pool.ts';
+import type { ServedModel, VicunaServing } from '../api/vicuna-serving.ts';
+import { claimVolumes } from '../pods/claims.ts';
+import { MANAGED_BY, OPERATOR, POOL_LABEL, SERVING_LABEL } from '../pods/labels.ts';
+import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
+import { engineCommand, GRACE_SECONDS, ROUTING_DELAY_SECONDS, WEIGHTS_DIRECTORY } from './engines.ts';
+import { COMPONENT_LABEL, deploymentName, ENGINE_PORT, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import { metadataOf } from './owner.ts';
+
+export const ENGINE_CONTAINER = 'engine';
+
+export interface ReplicaRequest {
+  readonly serving: VicunaServing;
+  readonly model: ServedModel;
+  readonly track: Track;
+  readonly pool: GpuPool;
+  readonly replicas: number;
+  /** Whether the pool has room for one more replica while a new version is rolled out. */
+  readonly roomToSurge: boolean;
+  /** Image of this project's own engine. */
+  readonly engineImage: string;
+}
+
+/** The Deployment of a model's track in a pool. */
+export function replicaDeployment(request: ReplicaRequest): V1Deployment {
+  const { serving, model, track, pool, replicas, roomToSurge } = request;
+  const poolName = pool.metadata.name ?? '';
+  const labels = replicaLabels(serving, model.name, track);
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: metadataOf(serving, deploymentName(serving.metadata.name ?? '', model.name, poolName, track), {
+      ...labels,
+      [POOL_LABEL]: poolName,
+    }),
+    spec: {
+      replicas,
+      selector: { matchLabels: { ...labels, [POOL_LABEL]: poolName } },
+      // A start takes minutes; only one that never ends is worth a word.
+      progressDeadlineSeconds: 3_600,
+      revisionHistoryLimit: 2,
+      // No answer is lost either way, but without a spare GPU a new version can start only where an old one has gone.
+      strategy: {
+        type: 'RollingUpdate',
+        rollingUpdate: roomToSurge || replicas <= 1 ? { maxSurge: 1, maxUnavailable: 0 } : { maxSurge: 0, maxUnavailable: 1 },
+      },
+      template: podTemplate(request, { ...labels, [POOL_LABEL]: poolName }),
+    },
+  };
+}
+
+/** Labels by which a model's Services find its replicas. */
+export function replicaLabels(serving: VicunaServing, model: string, track: Track): Record<string, string> {
+  return {
+    [MANAGED_BY]: OPERATOR,
+    [SERVING_LABEL]: serving.metadata.name ?? '',
+    [COMPONENT_LABEL]: 'engine',
+    [MODEL_LABEL]: model,
+    [TRACK_LABEL]: track,
+  };
+}
+
+function podTemplate({ serving, model, track, pool, engineImage }: ReplicaRequest, labels: Record<string, string>): V1PodTemplateSpec {
+  const template = (model.template ?? {}) as { metadata?: V1PodTemplateSpec['metadata']; spec?: Partial<V1PodSpec> };
+  const spec = template.spec ?? {};
+  const containers = spec.containers ?? [];
+  const own: Partial<V1Container> = containers.find((c) => c.name === ENGINE_CONTAINER) ?? {};
+  const engine = engineCommand(model, track, engineImage);
+  const resourceName = pool.spec.accelerator.resourceName ?? 'nvidia.com/gpu';
+  const gpus = model.gpus > 0 ? { [resourceName]: String(model.gpus) } : {};
+  const requests = {
+    ...gpus,
+    ...(model.cpu === undefined ? {} : { cpu: String(model.cpu) }),
+    ...(model.memory ? { memory: model.memory } : {}),
+  };
+  const claims = claimVolumes([model.weights, model.canary?.weights ?? '']);
+  return {
+    metadata: {
+      labels: { ...template.metadata?.labels, ...labels },
+      annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': String(ENGINE_PORT), ...template.metadata?.annotations },
+    },
+    spec: {
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: GRACE_SECONDS,
+      securityContext: POD_SECURITY,
+      ...(serving.spec.priorityClassName ? { priorityClassName: serving.spec.priorityClassName } : {}),
+      ...spec,
+      readinessGates: [...(spec.readinessGates ?? []), { conditionType: ROUTABLE_GATE }],
+      nodeSelector: { ...spec.nodeSelector, ...pool.spec.nodeSelector },
+      tolerations: [
+        { key: resourceName, operator: 'Exists', effect: 'NoSchedule' },
+        ...((pool.spec.tolerations ?? []) as V1Toleration[]),
+        ...(spec.tolerations ?? []),
+      ],
+      containers: [
+        {
+          securityContext: CONTAINER_SECURITY,
+          startupProbe: probe({ periodSeconds: 2, failureThreshold: 3_600, timeoutSeconds: 2 }),
+          readinessProbe: probe({ periodSeconds: 2, failureThreshold: 2, timeoutSeconds: 2 }),
+          livenessProbe: probe({ periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 10 }),
+          // The end of a pod and its removal from every gateway's list begin at the same moment; the second takes a little longer.
+          lifecycle: { preStop: { sleep: { seconds: ROUTING_DELAY_SECONDS } } },
+          ...own,
+          ...(engine.command ? { command: [...engine.command] } : {}),
+          args: [...engine.args],
+          name: ENGINE_CONTAINER,
+          ...(engine.image === null ? {} : { image: engine.image }),
+          ports: [{ name: 'http', containerPort: ENGINE_PORT }],
+          resources: {
+            ...own.resources,
+            requests: { ...requests, ...own.resources?.requests },
+            limits: { ...gpus, ...own.resources?.limits },
+          },
+          env: [...Object.entries(engine.env).map(([name, value]) => ({ name, value: escaped(value) })), ...(own.env ?? [])],
+          envFrom: [...serving.spec.credentials.map(({ name }) => ({ secretRef: { name } })), ...(own.envFrom ?? [])],
+          volumeMounts: [
+            { name: 'tmp', mountPath: '/tmp' },
+            { name: 'weights', mountPath: WEIGHTS_DIRECTORY },
+            ...(model.gpus > 0 ? [{ name: 'shared-memory', mountPath: '/dev/shm' }] : []),
+            ...claims.mounts.map((mount) => ({ ...mount, readOnly: true })),
+            ...(own.volumeMounts ?? []),
+          ],
+        },
+        ...containers.filter((c) => c.name !== ENGINE_CONTAINER),
+      ],
+      volumes: [
+        { name: 'tmp', emptyDir: {} },
+        weightsVolume(serving),
+        // Processes of one replica that share a model pass tensors through it.
+        ...(model.gpus > 0 ? [{ name: 'shared-memory', emptyDir: { medium: 'Memory' } }] : []),
+        ...claims.volumes,
+        ...(spec.volumes ?? []),
+      ],
+    },
+  };
+}
+
+/** What was downloaded stays on the node where the spec gives it a place there: the next replica starts without a download. */
+function weightsVolume(serving: VicunaServing): V1Volume {
+  const cache = serving.spec.weightsCache;
+  return cache ? { name: 'weights', hostPath: { path: cache.hostPath, type: 'DirectoryOrCreate' } } : { name: 'weights', emptyDir: {} };
+}
+
+function probe(times: Pick<V1Probe, 'periodSeconds' | 'failureThreshold' | 'timeoutSeconds'>): V1Probe {
+  return { httpGet: { path: '/health', port: ENGINE_PORT }, ...times };
+}
+
+/** The kubelet would take "$(NAME)" for a reference. */
+function escaped(value: string): string {
+  return value.replaceAll('$(', '$$(');
+}

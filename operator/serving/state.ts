@@ -1,0 +1,67 @@
+import type { VicunaServing } from '../api/vicuna-serving.ts';
+import type { Interruption } from '../signals/interruption.ts';
+import type { PoolView } from '../spot/placement.ts';
+import type { Track } from './names.ts';
+
+/** Everything one reconcile sees, gathered once. The plan reads nothing else, so a test is a table of these. */
+export interface ServingState {
+  readonly serving: VicunaServing;
+  readonly replicas: readonly Replica[];
+  readonly deployments: readonly ExistingDeployment[];
+  /** Pools that a replica of so many GPUs may use, with the room each has now, this serving's own pods counted as taken. */
+  poolsFor(gpus: number): readonly PoolView[];
+  /** How many replicas each model needs, and why. */
+  readonly scale: ReadonlyMap<string, ScaleDecision>;
+  readonly metrics: MetricsState;
+  /** Copies of the gateway that take requests. */
+  readonly gatewaysReady: number;
+  /** What the API server said of the last object that it refused, or null. */
+  readonly refusal: string | null;
+}
+
+export interface ScaleDecision {
+  readonly replicas: number;
+  /** One sentence. */
+  readonly reason: string;
+  readonly limitedBy: 'max' | 'min' | 'rate' | null;
+  /** Requests that wait or run, as last measured; null = not measured. */
+  readonly queue: number | null;
+}
+
+export interface MetricsState {
+  readonly status: 'True' | 'False';
+  readonly reason: 'Fresh' | 'Unavailable' | 'NotUsed';
+  readonly message: string;
+}
+
+/** A pod of one of the models. */
+export interface Replica {
+  readonly name: string;
+  readonly uid: string;
+  readonly model: string;
+  readonly track: Track;
+  readonly pool: string;
+  readonly node: string | null;
+  readonly createdAt: number;
+  /** The engine answers and the pod is routable; when that began (ms since epoch), or null. */
+  readonly readyAt: number | null;
+  /** Whether the gate is on. */
+  readonly routable: boolean;
+  /** Whether the gate was ever set. */
+  readonly gateKnown: boolean;
+  /** It ran to an end, or was told to end. */
+  readonly ending: boolean;
+  readonly interruption: Interruption | null;
+  readonly unschedulable: string | null;
+  readonly startProblem: string | null;
+  /** Its start is known to the pool's memory. */
+  readonly counted: boolean;
+}
+
+export interface ExistingDeployment {
+  readonly name: string;
+  readonly model: string;
+  readonly track: Track;
+  readonly pool: string;
+  readonly replicas: number;
+}

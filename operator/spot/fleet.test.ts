@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { type FleetReplica, type FleetRequest, planFleet, sparesFor } from './fleet.ts';
+import type { PoolView } from './placement.ts';
+
+const NOW = 1_000_000;
+
+const pool = (name: string, changes: Partial<PoolView> = {}): PoolView => ({
+  name,
+  cloud: 'aws',
+  zone: name,
+  capacity: 'spot',
+  accelerator: 'A100',
+  gpusPerNode: 8,
+  price: { spot: 8, onDemand: 24 },
+  freeSlots: 8,
+  growableSlots: 0,
+  blockedUntil: null,
+  remainingLifeHours: null,
+  ...changes,
+});
+const onDemand = (changes: Partial<PoolView> = {}) => pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 24 }, ...changes });
+
+const request = (changes: Partial<FleetRequest> = {}): FleetRequest => ({
+  needed: 3,
+  onDemandBase: 0,
+  spare: 0,
+  spread: 'zone',
+  capacity: 'auto',
+  accelerator: null,
+  gpusPerReplica: 1,
+  maxPricePerHour: null,
+  startSeconds: 120,
+  ...changes,
+});
+
+const replica = (pool: string, changes: Partial<FleetReplica> = {}): FleetReplica => ({ pool, ready: true, placed: true, ...changes });
+const targets = (...args: Parameters<typeof planFleet>) => Object.fromEntries([...planFleet(...args).targets].filter(([, n]) => n > 0));
+
+describe('where replicas are kept', () => {
+  it('spot, spread over zones, when there is room', () => {
+    expect(targets(request({ needed: 4 }), [], [pool('a'), pool('b'), onDemand()], NOW)).toEqual({ a: 2, b: 2 });
+  });
+
+  it('the cheapest pool alone without spread', () => {
+    const cheap = pool('b', { price: { spot: 4, onDemand: 24 } });
+    expect(targets(request({ spread: 'none' }), [], [pool('a'), cheap], NOW)).toEqual({ b: 3 });
+  });
+
+  it('replicas stay where they are when another pool becomes cheaper', () => {
+    const cheap = pool('b', { zone: 'a', price: { spot: 4, onDemand: 24 } });
+    expect(targets(request(), [replica('a'), replica('a'), replica('a')], [pool('a'), cheap], NOW)).toEqual({ a: 3 });
+  });
+
+  it('two pools of one zone count as one place', () => {
+    const pools = [pool('a1', { zone: 'a' }), pool('a2', { zone: 'a' }), pool('b')];
+    expect(targets(request({ needed: 2 }), [], pools, NOW)).toEqual({ a1: 1, b: 1 });
+  });
+
+  it('a smaller load takes replicas from the fullest zone', () => {
+    expect(targets(request({ needed: 2 }), [replica('a'), replica('a'), replica('b')], [pool('a'), pool('b')], NOW)).toEqual({
+      a: 1,
+      b: 1,
+    });
+  });
+
+  it('always on-demand as many as the base asks for', () => {
+    expect(targets(request({ onDemandBase: 1 }), [], [pool('a'), onDemand()], NOW)).toEqual({ a: 2, od: 1 });
+  });
+
+  it('on-demand alone where no spot pool fits, or the spec asks for it', () => {
+    expect(
+      targets(
+        request(),
+        [],
+        [pool('a', { accelerator: 'T4' }), onDemand()].map((p) => p),
+        NOW,
+      ),
+    ).toEqual({ a: 3 });
+    expect(targets(request({ accelerator: 'A100' }), [], [pool('a', { accelerator: 'T4' }), onDemand()], NOW)).toEqual({ od: 3 });
+    expect(targets(request({ capacity: 'onDemand' }), [], [pool('a'), onDemand()], NOW)).toEqual({ od: 3 });
+  });
+
+  it('never on a spot pool at the on-demand price, nor above the price limit', () => {
+    expect(targets(request(), [], [pool('a', { price: { spot: 24, onDemand: 24 } }), pool('b')], NOW)).toEqual({ b: 3 });
+    expect(targets(request({ maxPricePerHour: 2 }), [], [pool('a'), onDemand()], NOW)).toEqual({ a: 3 });
+  });
+});
+
+describe('on-demand stands in for spot', () => {
+  it('where spot has no room', () => {
+    expect(targets(request(), [], [pool('a', { freeSlots: 1 }), onDemand()], NOW)).toEqual({ a: 1, od: 2 });
+  });
+
+  it('not for a replica that starts already on a node of its own', () => {
+    const starting = [replica('a'), replica('a'), replica('a', { ready: false })];
+    expect(targets(request(), starting, [pool('a'), onDemand()], NOW)).toEqual({ a: 3 });
+  });
+
+  it('for a replica that waits for a node', () => {
+    const waiting = [replica('a'), replica('a'), replica('a', { ready: false, placed: false })];
+    expect(targets(request(), waiting, [pool('a'), onDemand()], NOW)).toEqual({ a: 3, od: 1 });
+  });
+
+  it('until the spot replica answers', () => {
+    const starting = [replica('a'), replica('a'), replica('a', { ready: false }), replica('od')];
+    expect(targets(request(), starting, [pool('a'), onDemand()], NOW)).toEqual({ a: 3, od: 1 });
+    expect(targets(request(), [replica('a'), replica('a'), replica('a'), replica('od')], [pool('a'), onDemand()], NOW)).toEqual({ a: 3 });
+  });
+
+  it('not when the spec asks for spot alone, which then says what is missing', () => {
+    const fleet = planFleet(request({ capacity: 'spot' }), [], [pool('a', { freeSlots: 1 }), onDemand()], NOW);
+    expect(fleet).toMatchObject({ missing: 2, reason: 'NoCapacity' });
+    expect(fleet.message).toBe(
+      'No pool has room for 2 more replicas: a is full, od is on-demand. Add a pool or nodes, or wait: they start by themselves when there is room',
+    );
+  });
+});
+
+describe('a pool that refused launches', () => {
+  it('gets nothing new until it is tried again', () => {
+    const blocked = pool('a', { blockedUntil: NOW + 60_000 });
+    const fleet = planFleet(request(), [replica('a')], [blocked, onDemand()], NOW);
+    expect(Object.fromEntries(fleet.targets)).toEqual({ a: 1, od: 2 });
+    expect(fleet.retryAt).toBe(NOW + 60_000);
+  });
+});
+
+describe('spares', () => {
+  it('none where spot lasts, one where a zone may go while a replica starts', () => {
+    const lasting = [pool('a', { remainingLifeHours: 1_000 }), pool('b', { remainingLifeHours: 1_000 })];
+    expect(sparesFor(4, lasting, 120)).toBe(0);
+    const short = [pool('a', { remainingLifeHours: 4 }), pool('b', { remainingLifeHours: 4 }), pool('c', { remainingLifeHours: 4 })];
+    expect(sparesFor(2, short, 120)).toBe(1);
+  });
+
+  it('as many as a zone holds, since a zone goes as a whole; fewer with more zones', () => {
+    const zones = (n: number) => Array.from({ length: n }, (_, i) => pool(`z${i}`, { remainingLifeHours: 4 }));
+    expect(sparesFor(6, zones(2), 120)).toBe(6);
+    expect(sparesFor(6, zones(3), 120)).toBe(3);
+    expect(sparesFor(6, zones(4), 120)).toBe(2);
+  });
+
+  it('never more than the needed ones, and as the spec says when it says so', () => {
+    expect(sparesFor(3, [pool('a', { remainingLifeHours: 0.1 })], 600)).toBe(3);
+    expect(targets(request({ spare: 1 }), [], [pool('a'), pool('b')], NOW)).toEqual({ a: 2, b: 2 });
+  });
+});

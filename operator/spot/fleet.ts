@@ -1,0 +1,240 @@
+import { onDemandPerHour, type PoolView, pricePerHour } from './placement.ts';
+
+/** A replica that lives, or is on its way, in a pool. Those whose nodes are being taken away are not among them. */
+export interface FleetReplica {
+  readonly pool: string;
+  readonly ready: boolean;
+  /** It has a node: it will be ready unless that is lost. */
+  readonly placed: boolean;
+}
+
+export interface FleetRequest {
+  /** Replicas that the load needs. */
+  readonly needed: number;
+  /** Of these, always on-demand. */
+  readonly onDemandBase: number;
+  /** Spot replicas beyond the needed ones; auto = by the estimated joint loss. */
+  readonly spare: number | 'auto';
+  readonly spread: 'zone' | 'pool' | 'none';
+  readonly capacity: 'spot' | 'onDemand' | 'auto';
+  readonly accelerator: string | null;
+  readonly gpusPerReplica: number;
+  /** US dollars per hour for one replica. */
+  readonly maxPricePerHour: number | null;
+  /** Seconds from a replica's creation until it answers. */
+  readonly startSeconds: number;
+}
+
+export interface Fleet {
+  /** Replicas aimed at, by pool. */
+  readonly targets: ReadonlyMap<string, number>;
+  /** Spot replicas beyond the needed ones. */
+  readonly spare: number;
+  /** Needed replicas for which no pool has room. */
+  readonly missing: number;
+  readonly reason: 'Placed' | 'NoMatchingPool' | 'NoCapacity';
+  readonly message: string;
+  /** When a pool that is blocked may be tried again (ms since epoch), or null. */
+  readonly retryAt: number | null;
+}
+
+/** Chance that more replicas are lost than are spare, within the time that a new one needs, that is accepted. */
+export const JOINT_LOSS = 0.005;
+/** Of a spot node of which nothing is known. */
+const ASSUMED_LIFE_HOURS = 12;
+
+/**
+ * How many replicas to keep in which pool. Replicas stay where they are; spot comes first, spread over zones; on-demand stands in for as
+ * long as spot replicas are missing, and goes when they answer.
+ */
+export function planFleet(request: FleetRequest, replicas: readonly FleetReplica[], pools: readonly PoolView[], now: number): Fleet {
+  const usable = pools.filter((pool) => fits(request, pool));
+  const spotPools = request.capacity === 'onDemand' ? [] : usable.filter((p) => p.capacity === 'spot');
+  const onDemandPools = request.capacity === 'spot' ? [] : usable.filter((p) => p.capacity === 'onDemand');
+  const base = spotPools.length === 0 ? request.needed : Math.min(request.needed, onDemandPools.length === 0 ? 0 : request.onDemandBase);
+  const neededSpot = request.needed - base;
+  const spare = neededSpot === 0 ? 0 : request.spare === 'auto' ? sparesFor(neededSpot, spotPools, request.startSeconds) : request.spare;
+  const allotment = new Allotment(request, replicas, now);
+  allotment.fill(spotPools, neededSpot + spare);
+  const coming = countIn(spotPools, replicas, (r) => r.placed, allotment.targets) + allotment.onNodesThatAreThere(spotPools);
+  const answering = countIn(spotPools, replicas, (r) => r.ready, allotment.targets);
+  const standIns = countIn(onDemandPools, replicas, () => true) - base;
+  // A new stand-in only for a replica that has no node: one that starts already will be there as soon. It leaves when spot answers.
+  const wantedStandIns = Math.max(neededSpot - coming, Math.min(standIns, neededSpot - answering), 0);
+  allotment.fill(onDemandPools, base + (onDemandPools.length === 0 ? 0 : wantedStandIns));
+  const total = [...allotment.targets.values()].reduce((a, b) => a + b, 0);
+  const missing = Math.max(0, request.needed - total);
+  const retries = usable.flatMap((p) => (p.blockedUntil !== null && p.blockedUntil > now ? [p.blockedUntil] : []));
+  return {
+    targets: allotment.targets,
+    spare,
+    missing,
+    reason: missing === 0 ? 'Placed' : usable.length === 0 ? 'NoMatchingPool' : 'NoCapacity',
+    message: missing === 0 ? describe(allotment.targets, spare) : refusal(request, pools, missing, now),
+    retryAt: retries.length === 0 ? null : Math.min(...retries),
+  };
+}
+
+/** Hardware, capacity type and price: what no waiting changes. A spot price at the on-demand price saves nothing. */
+function fits(request: FleetRequest, pool: PoolView): boolean {
+  return unfit(request, pool) === null;
+}
+
+function unfit(request: FleetRequest, pool: PoolView): string | null {
+  if (request.gpusPerReplica > pool.gpusPerNode) return `has ${pool.gpusPerNode} GPUs in a node`;
+  if (request.accelerator !== null && request.accelerator !== pool.accelerator) return `has ${pool.accelerator}`;
+  if (request.capacity !== 'auto' && request.capacity !== pool.capacity) return `is ${pool.capacity === 'spot' ? 'spot' : 'on-demand'}`;
+  if (pool.capacity === 'spot' && pool.price.spot !== null && pool.price.spot >= pool.price.onDemand)
+    return 'quotes spot at the on-demand price';
+  const price = pricePerHour(pool, 1, request.gpusPerReplica);
+  if (request.maxPricePerHour !== null && price > request.maxPricePerHour) return `quotes $${price.toFixed(2)}/h for one replica`;
+  return null;
+}
+
+/** Gives out replicas pool by pool. */
+class Allotment {
+  readonly targets = new Map<string, number>();
+  readonly #request: FleetRequest;
+  readonly #existing = new Map<string, number>();
+  readonly #now: number;
+
+  constructor(request: FleetRequest, replicas: readonly FleetReplica[], now: number) {
+    this.#request = request;
+    this.#now = now;
+    for (const { pool } of replicas) this.#existing.set(pool, (this.#existing.get(pool) ?? 0) + 1);
+  }
+
+  /** Aims at `wanted` replicas in these pools: those there are first, then new ones where there is room. */
+  fill(pools: readonly PoolView[], wanted: number): void {
+    for (const pool of pools) {
+      const existing = this.#existing.get(pool.name) ?? 0;
+      if (existing > 0) this.targets.set(pool.name, existing);
+    }
+    const total = () => pools.reduce((sum, p) => sum + this.#in(p), 0);
+    while (total() > wanted) {
+      const crowded = this.#ranked(pools.filter((p) => this.#in(p) > 0)).at(-1);
+      if (!crowded) break;
+      this.targets.set(crowded.name, this.#in(crowded) - 1);
+    }
+    while (total() < wanted) {
+      const best = this.#ranked(pools.filter((p) => this.#hasRoom(p)))[0];
+      if (!best) break;
+      this.targets.set(best.name, this.#in(best) + 1);
+    }
+  }
+
+  /** New replicas that need no node to be added. */
+  onNodesThatAreThere(pools: readonly PoolView[]): number {
+    return pools.reduce((sum, p) => sum + Math.min(p.freeSlots, Math.max(0, this.#in(p) - (this.#existing.get(p.name) ?? 0))), 0);
+  }
+
+  #in(pool: PoolView): number {
+    return this.targets.get(pool.name) ?? 0;
+  }
+
+  #hasRoom(pool: PoolView): boolean {
+    if (pool.blockedUntil !== null && pool.blockedUntil > this.#now) return false;
+    const added = this.#in(pool) - (this.#existing.get(pool.name) ?? 0);
+    return added < pool.freeSlots + pool.growableSlots;
+  }
+
+  /** Best place for one more first: the emptiest zone or pool, then nodes that are there, then the price of useful time. */
+  #ranked(pools: readonly PoolView[]): PoolView[] {
+    const { spread } = this.#request;
+    const crowd = (pool: PoolView) => {
+      if (spread === 'none') return 0;
+      if (spread === 'pool') return this.#in(pool);
+      return pools.filter((p) => zoneOf(p) === zoneOf(pool)).reduce((sum, p) => sum + this.#in(p), 0);
+    };
+    const grows = (pool: PoolView) => (this.#in(pool) - (this.#existing.get(pool.name) ?? 0) < pool.freeSlots ? 0 : 1);
+    return pools
+      .map((pool) => ({ pool, crowd: crowd(pool), grows: grows(pool), price: costPerUsefulHour(this.#request, pool) }))
+      .sort((a, b) => a.crowd - b.crowd || a.grows - b.grows || a.price - b.price || (a.pool.name < b.pool.name ? -1 : 1))
+      .map(({ pool }) => pool);
+  }
+}
+
+/** Price of an hour in which the replica answers: after each loss its successor is paid for while it starts. */
+function costPerUsefulHour(request: FleetRequest, pool: PoolView): number {
+  const price = pricePerHour(pool, 1, request.gpusPerReplica);
+  return pool.capacity === 'onDemand' ? price : price * (1 + request.startSeconds / 3_600 / lifeHours(pool));
+}
+
+function lifeHours(pool: PoolView): number {
+  return Math.max(1e-3, pool.remainingLifeHours ?? ASSUMED_LIFE_HOURS);
+}
+
+/** Pools without a zone are zones of their own. */
+function zoneOf(pool: PoolView): string {
+  return pool.zone === undefined ? `pool ${pool.name}` : `${pool.cloud} ${pool.zone}`;
+}
+
+function countIn(
+  pools: readonly PoolView[],
+  replicas: readonly FleetReplica[],
+  counts: (replica: FleetReplica) => boolean,
+  atMost?: ReadonlyMap<string, number>,
+): number {
+  return pools.reduce((sum, pool) => {
+    const found = replicas.filter((r) => r.pool === pool.name && counts(r)).length;
+    return sum + (atMost ? Math.min(found, atMost.get(pool.name) ?? 0) : found);
+  }, 0);
+}
+
+/**
+ * The smallest number of spares with which the chance of losing more than these within a start's time is at most JOINT_LOSS, the
+ * replicas spread evenly over the zones. Nodes of one zone are taken to be lost together: that is what makes spot outages bad.
+ */
+export function sparesFor(needed: number, pools: readonly PoolView[], startSeconds: number): number {
+  const zones = new Map<string, number>();
+  for (const pool of pools) zones.set(zoneOf(pool), Math.max(zones.get(zoneOf(pool)) ?? 0, lifeHours(pool)));
+  const chances = [...zones.values()]
+    .sort((a, b) => b - a)
+    .slice(0, MAX_ZONES)
+    .map((hours) => 1 - Math.exp(-startSeconds / 3_600 / hours));
+  if (chances.length === 0) return 0;
+  for (let spare = 0; spare < needed; spare++) if (chanceOfLosingMore(spare, needed + spare, chances) <= JOINT_LOSS) return spare;
+  return needed;
+}
+
+/** More zones than this change nothing that matters, and the sum goes over all their subsets. */
+const MAX_ZONES = 10;
+
+function chanceOfLosingMore(spare: number, replicas: number, chances: readonly number[]): number {
+  const shares = chances.map((_, i) => Math.floor(replicas / chances.length) + (i < replicas % chances.length ? 1 : 0));
+  let sum = 0;
+  for (let subset = 0; subset < 1 << chances.length; subset++) {
+    let probability = 1;
+    let lost = 0;
+    chances.forEach((chance, i) => {
+      const struck = (subset >> i) % 2 === 1;
+      probability *= struck ? chance : 1 - chance;
+      if (struck) lost += shares[i] ?? 0;
+    });
+    if (lost > spare) sum += probability;
+  }
+  return sum;
+}
+
+function describe(targets: ReadonlyMap<string, number>, spare: number): string {
+  const places = [...targets].filter(([, n]) => n > 0).map(([pool, n]) => `${n} in ${pool}`);
+  if (places.length === 0) return 'no replicas are wanted';
+  return `${places.join(', ')}${spare === 0 ? '' : `, ${spare} of them spare`}`;
+}
+
+function refusal(request: FleetRequest, pools: readonly PoolView[], missing: number, now: number): string {
+  const why = pools.map((pool) => {
+    const lasting = unfit(request, pool);
+    if (lasting !== null) return `${pool.name} ${lasting}`;
+    if (pool.blockedUntil !== null && pool.blockedUntil > now)
+      return `${pool.name} refused launches lately (next try ${new Date(pool.blockedUntil).toISOString().slice(11, 16)} UTC)`;
+    return `${pool.name} is full`;
+  });
+  const reasons = pools.length === 0 ? 'there is none that spec.placement.pools selects' : why.join(', ');
+  return `No pool has room for ${missing} more ${missing === 1 ? 'replica' : 'replicas'}: ${reasons}. Add a pool or nodes, or wait: they start by themselves when there is room`;
+}
+
+/** US dollars per hour that a replica in the pool costs, and would cost on demand. */
+export function replicaPrices(pool: PoolView, gpus: number): { readonly pricePerHour: number; readonly onDemandPerHour: number } {
+  return { pricePerHour: pricePerHour(pool, 1, gpus), onDemandPerHour: onDemandPerHour(pool, 1, gpus) };
+}
