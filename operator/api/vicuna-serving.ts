@@ -327,13 +327,13 @@ const gateway = z
         url: formed(HTTP_URL, 'url of a server with OpenAI’s moderation API.'),
         model: z.string().min(1).max(128).optional().describe('model to name in its requests. Default: none.'),
         secret: reference('secret whose key token is sent as a bearer token. Default: none.').optional(),
-        on: z
+        checks: z
           .array(z.enum(['input', 'output']))
           .min(1)
           .max(2)
           .default(['input', 'output'])
           .meta({ 'x-kubernetes-list-type': 'set' })
-          .describe('on input, on output, or both. Default: both.'),
+          .describe('checks of input, of output, or of both. Default: both.'),
         whenUnavailable: z
           .enum(['block', 'allow'])
           .default('block')

@@ -100,7 +100,7 @@ export function gatewayConfig(serving: VicunaServing): object {
             url: moderation.url,
             ...(moderation.model ? { model: moderation.model } : {}),
             ...(moderation.secret ? { keyFile: `${SECRETS}/moderation/token` } : {}),
-            on: moderation.on,
+            on: moderation.checks,
             whenUnavailable: moderation.whenUnavailable,
             timeoutSeconds: durationSeconds(moderation.timeout),
           },

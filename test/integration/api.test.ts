@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { ApiError, KubeClient } from '../../operator/kube/client.ts';
 import { run } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
-import { exampleFile, gpuPool, training } from './objects.ts';
+import { exampleFile, gpuPool, serving, training } from './objects.ts';
 
 let client: KubeClient;
 beforeAll(async () => {
@@ -182,6 +183,65 @@ describe('a bad VicunaTraining is refused with a sentence that says what to do',
   });
 });
 
+describe('a bad VicunaServing is refused with a sentence that says what to do', () => {
+  const model = (changes: object) => ({ 'spec.models': [{ name: 'tiny', weights: 's3://models/tiny', ...changes }] });
+  const cases: readonly Refusal[] = [
+    ['no model', { 'spec.models': [] }, 'spec.models in body should have at least 1 items'],
+    [
+      'two models of one name',
+      { 'spec.models': [1, 2].map(() => ({ name: 'a', weights: 's3://b/c' })) },
+      'spec.models[1]: Duplicate value',
+    ],
+    ['a name that no Service can have', model({ name: 'vicuna-13b-v1.5' }), 'other names go into aliases'],
+    ['weights that are no URI', model({ weights: '/models' }), SOURCE],
+    ['an unknown engine', model({ engine: 'tgi' }), 'supported values: "vllm", "sglang", "transformers", "custom"'],
+    ['a custom engine without image', model({ engine: 'custom' }), 'a custom engine needs its image'],
+    ['a command for an engine that the operator starts', model({ command: ['x'] }), 'command is for a custom engine'],
+    ['more than all requests for a canary', model({ canary: { percent: 101 } }), 'should be less than or equal to 100'],
+    ['min larger than max', { 'spec.replicas': { min: 4, max: 2 } }, 'min (4) is larger than max (2): give max at least 4'],
+    [
+      'a Prometheus that is no URL',
+      { 'spec.autoscaling': { prometheus: { url: 'prometheus:9090' } } },
+      'no URL: write it as http://host:port',
+    ],
+    ['a password in a URL', { 'spec.autoscaling': { prometheus: { url: 'http://me:secret@host' } } }, 'without user, query and fragment'],
+    ['a spare that is none', { 'spec.placement': { spare: 'many' } }, 'spare must be a number from 0 to 100, or auto'],
+    [
+      'a worker for a model that is not there',
+      { 'spec.workers': [{ url: 'http://a', models: ['x'] }] },
+      'workers name a model that spec.models has not',
+    ],
+    [
+      'a time of day that is none',
+      { 'spec.autoscaling': { prometheus: { url: 'http://a' }, schedule: [{ start: '8am', end: '18:00', min: 1 }] } },
+      'no time of day: write it as 08:30',
+    ],
+    [
+      'moderation that neither blocks nor allows',
+      { 'spec.gateway': { moderation: { url: 'http://a', whenUnavailable: 'ask' } } },
+      'supported values',
+    ],
+  ];
+  it.each(cases)('%s', async (_, changes, sentence) => {
+    expect(await refusal(client.create(SERVING, serving('bad', changes)))).toContain(sentence);
+  });
+
+  it('a name that no Service can have', async () => {
+    expect(await refusal(client.create(SERVING, serving('a.b')))).toContain('metadata.name must begin with a letter and have no "."');
+    expect(await refusal(client.create(SERVING, serving('n'.repeat(31))))).toContain('give it at most 30 characters');
+  });
+});
+
+describe('a VicunaServing that exists', () => {
+  it('is scaled by kubectl, within its limits', async () => {
+    await client.create(SERVING, serving('scaled', { 'spec.replicas': { min: 1, max: 4 } }));
+    await kubectl('scale', 'vs/scaled', '--replicas=3');
+    expect((await client.get(SERVING, 'default', 'scaled')).spec.replicas).toEqual({ min: 3, max: 4 });
+    await expect(kubectl('scale', 'vs/scaled', '--replicas=5')).rejects.toThrow('min (5) is larger than max (4)');
+    await client.delete(SERVING, 'default', 'scaled');
+  });
+});
+
 describe('names', () => {
   it('may have 40 characters, so that pod names stay legal', async () => {
     const name = 'n'.repeat(40);
@@ -282,7 +342,7 @@ describe('a VicunaTraining that exists', () => {
 });
 
 describe('kubectl', () => {
-  it.each(['training.yaml', 'training-full.yaml', 'gpupool-aws-spot.yaml', 'gpupool-full.yaml'])(
+  it.each(['training.yaml', 'training-full.yaml', 'serving.yaml', 'serving-full.yaml', 'gpupool-aws-spot.yaml', 'gpupool-full.yaml'])(
     'dry-runs, applies, diffs and deletes examples/%s',
     async (name) => {
       const file = exampleFile(name);

@@ -4,15 +4,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openApiSchema, type Schema } from '../../operator/api/crd.ts';
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../../operator/api/gpu-pool.ts';
 import { KINDS } from '../../operator/api/kinds.ts';
+import { SERVING, servingWithDefaults, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining, withDefaults } from '../../operator/api/vicuna-training.ts';
 import { ApiError, KubeClient } from '../../operator/kube/client.ts';
-import { type KubeObject, POD, type ResourceType } from '../../operator/kube/types.ts';
+import { CONFIG_MAP, DEPLOYMENT, type KubeObject, metadataOf, POD, type ResourceType, ROLE } from '../../operator/kube/types.ts';
+import { gatewayObjects } from '../../operator/serving/gateway-objects.ts';
+import { planServing } from '../../operator/serving/plan.ts';
+import { replicaDeployment } from '../../operator/serving/replica-deployment.ts';
 import { planTraining } from '../../operator/training/plan.ts';
 import { workerPod } from '../../operator/training/pods.ts';
 import { pool as poolView } from '../../operator/training/testing.ts';
 import { run, until } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
-import { gpuPool, type Path, setAt, training } from './objects.ts';
+import { gpuPool, type Path, serving, setAt, training } from './objects.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 
@@ -115,6 +119,43 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
   await client.delete(POD, 'default', name, { gracePeriodSeconds: 0 });
 }
 
+/** Plans and makes what a serving consists of; the API server must take its Deployments, and what its gateway needs. */
+async function expectServable(object: VicunaServing, pool: GpuPool, what: string): Promise<void> {
+  const full = servingWithDefaults(object);
+  const scale = new Map(full.spec.models.map((m) => [m.name, { replicas: 2, reason: 'test', limitedBy: null, queue: null }]));
+  const metrics = { status: 'False', reason: 'NotUsed', message: 'test' } as const;
+  const state = {
+    serving: full,
+    replicas: [],
+    deployments: [],
+    poolsFor: () => [poolView('pool')],
+    scale,
+    metrics,
+    gatewaysReady: 1,
+    refusal: null,
+  };
+  expect(() => planServing(state, NOW), what).not.toThrow();
+  const [model] = full.spec.models;
+  if (!model) expect.fail(`${what}: accepted without a model`);
+  const made: [ResourceType<KubeObject>, KubeObject][] = (['stable', 'canary'] as const).map((track) => [
+    DEPLOYMENT,
+    replicaDeployment({ serving: full, model, track, pool, replicas: 1, roomToSurge: true, engineImage: 'engine' }),
+  ]);
+  const types: Readonly<Record<string, ResourceType<KubeObject>>> = { Deployment: DEPLOYMENT, ConfigMap: CONFIG_MAP, Role: ROLE };
+  for (const own of gatewayObjects(full, 'gateway')) {
+    const type = types[own.kind ?? ''];
+    if (type) made.push([type, own]);
+  }
+  for (const [type, own] of made) {
+    try {
+      await client.create(type, own);
+    } catch (error) {
+      expect.fail(`${what}: accepted, but its ${own.kind} is not: ${(error as Error).message}`);
+    }
+    await client.delete(type, 'default', metadataOf(own).name ?? '', { propagationPolicy: 'Background' });
+  }
+}
+
 const label = ({ path, value }: Mutation) => `${path.join('.')} = ${JSON.stringify(value)?.slice(0, 60)}`;
 
 /** What only the cluster can say: whether a priority class exists, or an image is in the template. */
@@ -158,6 +199,18 @@ describe('every field of a VicunaTraining spoilt in every way', () => {
     });
     expect(mutations.length).toBeGreaterThan(800);
     expect(accepted).toBeGreaterThan(80);
+    expect(accepted).toBeLessThan(mutations.length / 2);
+  });
+});
+
+describe('every field of a VicunaServing spoilt in every way', () => {
+  it('is refused with a message, or can be worked with', { timeout: 300_000 }, async () => {
+    const pool = gpuPool('pool');
+    const base = serving('mutant', {}, 'serving-full.yaml');
+    const mutations = [...mutationsOf(schemaOf('VicunaServing'), base.spec, ['spec'])];
+    const accepted = await spoil(SERVING, base, mutations, (made, mutation) => expectServable(made, pool, label(mutation)));
+    expect(mutations.length).toBeGreaterThan(1_500);
+    expect(accepted).toBeGreaterThan(100);
     expect(accepted).toBeLessThan(mutations.length / 2);
   });
 });

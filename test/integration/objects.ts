@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
+import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { ROOT } from '../cluster/paths.ts';
 
@@ -14,6 +15,10 @@ const example = (name: string) => parse(readFileSync(exampleFile(name), 'utf8'))
 
 /** The smallest example under another name, with changes at dotted paths; undefined removes. */
 export function training(name: string, changes: Record<string, unknown> = {}, file = 'training.yaml'): VicunaTraining {
+  return changed({ ...example(file), metadata: { name, namespace: 'default' } }, changes);
+}
+
+export function serving(name: string, changes: Record<string, unknown> = {}, file = 'serving.yaml'): VicunaServing {
   return changed({ ...example(file), metadata: { name, namespace: 'default' } }, changes);
 }
 
