@@ -23,6 +23,7 @@ export interface InformerOptions<T extends KubeObject> {
   readonly type: ResourceType<T>;
   readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   readonly indexes?: Readonly<Record<string, (object: T) => readonly string[]>>;
   /** Drops what nobody reads, to save memory; it must keep name, namespace, uid and resourceVersion. */
   readonly transform?: (object: T) => T;
@@ -319,9 +320,13 @@ export class Informer<T extends KubeObject> {
     }
   }
 
-  #selection(): { namespace?: string; labelSelector?: string } {
-    const { namespace, labelSelector } = this.#o;
-    return { ...(namespace === undefined ? {} : { namespace }), ...(labelSelector === undefined ? {} : { labelSelector }) };
+  #selection(): { namespace?: string; labelSelector?: string; fieldSelector?: string } {
+    const { namespace, labelSelector, fieldSelector } = this.#o;
+    return {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labelSelector === undefined ? {} : { labelSelector }),
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
+    };
   }
 
   #transformed(object: T): T {

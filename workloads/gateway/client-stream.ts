@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { ApiError } from './api-error.ts';
+import { DONE, eventOf } from './sse.ts';
+import type { Worker } from './worker.ts';
+
+/** A streamed answer on its way to the client. Nothing is sent before there is something to send: until then errors have their status. */
+export class ClientStream {
+  readonly #response: ServerResponse;
+  readonly #headers: Readonly<Record<string, string>>;
+  /** Whether the client wants to be told, in comments, what happens to its request. */
+  readonly #tells: boolean;
+  bytes = 0;
+
+  constructor(response: ServerResponse, headers: Readonly<Record<string, string>>, tells: boolean) {
+    this.#response = response;
+    this.#headers = headers;
+    this.#tells = tells;
+  }
+
+  get begun(): boolean {
+    return this.#response.headersSent;
+  }
+
+  #begin(worker?: Worker): void {
+    if (this.#response.headersSent) return;
+    this.#response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+      ...this.#headers,
+      ...(worker ? { 'x-vicuna-worker': worker.spec.name } : {}),
+    });
+  }
+
+  /** Sends whole events; false when the client is slower than the worker: then wait for `drained`. */
+  write(block: Buffer | string, worker?: Worker): boolean {
+    this.#begin(worker);
+    this.bytes += block.length;
+    return this.#response.write(block);
+  }
+
+  /** Resolves when the client can take more, or has gone. */
+  async drained(signal: AbortSignal): Promise<void> {
+    await once(this.#response, 'drain', { signal }).catch(() => undefined);
+  }
+
+  /** A comment, for clients that asked for them; others never see one. */
+  tell(what: 'queued' | 'worker' | 'continued', details: object): void {
+    if (this.#tells) this.write(`: ${what} ${JSON.stringify(details)}\n\n`);
+  }
+
+  end(): void {
+    this.#response.end();
+  }
+
+  done(): void {
+    this.write(DONE);
+    this.#response.end();
+  }
+
+  /** Ends a stream that cannot go on; no [DONE] follows, since the answer is not done. */
+  fail(error: ApiError): void {
+    if (!this.#response.writableEnded) this.#response.end(eventOf(error.body));
+  }
+}
+
+export function placeOf(worker: Worker): { worker: string; zone: string | null } {
+  return { worker: worker.spec.name, zone: worker.spec.zone };
+}
