@@ -295,6 +295,8 @@ class Relay {
     const cutter = new EventCutter();
     const idleMs = this.#backend.limits.idleSeconds * 1000;
     const fail = (message: string) => {
+      // What has arrived already would still be delivered.
+      response.removeAllListeners('data');
       response.destroy();
       reject(new WorkerFailed(worker, message));
     };
