@@ -12,7 +12,7 @@ import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ServingMetrics } from './metrics.ts';
 import { COMPONENT_LABEL, ROUTABLE_GATE } from './names.ts';
-import { observeDeployment, observeReplica } from './observe.ts';
+import { observeDeployment, observeGateway, observeReplica } from './observe.ts';
 import { planServing, type ServingPlan } from './plan.ts';
 import { replicaDeployment } from './replica-deployment.ts';
 import type { Scaling } from './scaling.ts';
@@ -144,7 +144,7 @@ export class ServingController {
       },
       scale,
       metrics,
-      gatewaysReady: own.filter((p) => isGateway(p.metadata?.labels) && isReady(p)).length,
+      gateways: own.filter((p) => isGateway(p.metadata?.labels)).map((p) => observeGateway(p, nodeOf(p), now)),
       refusal: this.#refusals.get(key) ?? null,
     };
   }
@@ -219,10 +219,6 @@ function keyOf(object: { metadata: { namespace?: string; name?: string } }): str
 /** Whether it waits for room. */
 function isShort(serving: VicunaServing): boolean {
   return serving.status?.conditions?.some((c) => c.type === 'Placed' && c.status === 'False') ?? false;
-}
-
-function isReady(pod: V1Pod): boolean {
-  return pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
 }
 
 function sameSpec(a: VicunaServing, b: VicunaServing): boolean {

@@ -12,7 +12,9 @@ import type {
   V1Volume,
   V1VolumeMount,
 } from '@kubernetes/client-node';
+import type { z } from 'zod';
 import { durationSeconds } from '../api/duration.ts';
+import type { gatewayConfigSchema } from '../api/gateway-config.ts';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { MANAGED_BY, OPERATOR, SERVING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
@@ -21,6 +23,13 @@ import { metadataOf } from './owner.ts';
 
 const CONTAINER = 'gateway';
 const SECRETS = '/etc/vicuna';
+/** By which the clouds' own tools mark spot nodes. */
+const SPOT_LABELS = [
+  ['karpenter.sh/capacity-type', 'spot'],
+  ['eks.amazonaws.com/capacityType', 'SPOT'],
+  ['cloud.google.com/gke-spot', 'true'],
+  ['kubernetes.azure.com/scalesetpriority', 'spot'],
+] as const;
 /** An answer that is under way when its gateway is told to end gets so long; then its client is cut off. */
 const GRACE_SECONDS = 630;
 
@@ -74,8 +83,8 @@ function role(serving: VicunaServing, metadata: ReturnType<typeof metadataOf>): 
   };
 }
 
-/** The gateway's configuration; operator/api/gateway-config.ts has its schema. */
-export function gatewayConfig(serving: VicunaServing): object {
+/** The gateway's configuration. */
+export function gatewayConfig(serving: VicunaServing): z.input<typeof gatewayConfigSchema> {
   const { models, workers, gateway } = serving.spec;
   const { limits, moderation } = gateway;
   const name = serving.metadata.name ?? '';
@@ -84,6 +93,7 @@ export function gatewayConfig(serving: VicunaServing): object {
     models: models.map((m) => ({
       name: m.name,
       aliases: m.aliases,
+      engine: m.engine,
       canaryPercent: m.canary?.percent ?? 0,
       demandLease: demandLeaseName(name, m.name),
     })),
@@ -116,6 +126,7 @@ export function gatewayConfig(serving: VicunaServing): object {
     },
     continuation: gateway.continuation,
     page: gateway.page,
+    copies: gateway.replicas,
   };
 }
 
@@ -172,6 +183,13 @@ function deployment(
           terminationGracePeriodSeconds: GRACE_SECONDS,
           securityContext: POD_SECURITY,
           affinity: {
+            // A gateway that goes without notice takes its clients' connections with it.
+            nodeAffinity: {
+              preferredDuringSchedulingIgnoredDuringExecution: SPOT_LABELS.map(([key, value]) => ({
+                weight: 100,
+                preference: { matchExpressions: [{ key, operator: 'NotIn', values: [value] }] },
+              })),
+            },
             // Gateways that share a node share its end.
             podAntiAffinity: {
               preferredDuringSchedulingIgnoredDuringExecution: [

@@ -14,7 +14,7 @@ export class ServingMetrics {
   update(key: string, { status, events }: ServingPlan, state: ServingState): void {
     this.#metrics.setServing(key, {
       models: status.models ?? [],
-      gatewaysReady: state.gatewaysReady,
+      gatewaysReady: state.gateways.filter((g) => g.ready).length,
       metricsAvailable: state.metrics.status === 'True',
       interruptions: status.totals?.interruptions ?? 0,
       cost: parseDollars(status.totals?.cost) / 1e6,

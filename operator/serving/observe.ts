@@ -4,7 +4,7 @@ import { startProblem, unschedulable } from '../pods/problems.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
 import { MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { ENGINE_CONTAINER } from './replica-deployment.ts';
-import type { ExistingDeployment, Replica } from './state.ts';
+import type { ExistingDeployment, GatewayCopy, Replica } from './state.ts';
 
 /** Reduces a replica's pod and its node to what the plan needs to know. */
 export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number, counted: boolean): Replica {
@@ -36,6 +36,11 @@ export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number
 function ofItsNode(interruption: Replica['interruption']): Replica['interruption'] {
   if (interruption === null || interruption.advisory) return null;
   return interruption.source === 'pod-deleted' || interruption.source === 'pod-force-deleted' ? null : interruption;
+}
+
+export function observeGateway(pod: V1Pod, node: V1Node | undefined, now: number): GatewayCopy {
+  const { name, uid, readyAt, ending, interruption } = observeReplica(pod, node, now, true);
+  return { name, uid, ready: readyAt !== null, ending, interruption };
 }
 
 export function observeDeployment(deployment: V1Deployment): ExistingDeployment {

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { GRACE_SECONDS } from './engines.ts';
-import { Fleet, pool, START } from './testing.ts';
+import { Fleet, gatewayCopy, interruption, pool, START } from './testing.ts';
 
 const onDemand = () => pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 3 } });
 
 describe('a serving', () => {
   it('starts replicas, spread over zones, and is ready when they and a gateway answer', () => {
     const fleet = new Fleet();
-    fleet.gatewaysReady = 0;
+    fleet.gateways = [];
     fleet.step();
     expect(fleet.living()).toEqual({ 'aws-a': 1, 'gcp-a': 1 });
     expect(fleet.condition('Ready')).toMatchObject({ status: 'False', reason: 'Starting' });
     fleet.settle();
     expect(fleet.condition('Ready')).toMatchObject({ status: 'False', reason: 'GatewayStarting' });
-    fleet.gatewaysReady = 2;
+    fleet.gateways = [gatewayCopy('gateway-1'), gatewayCopy('gateway-2', { ready: false })];
     fleet.settle();
     expect(fleet.condition('Ready')).toMatchObject({ status: 'True', message: 'tiny: 2 replicas answer' });
     expect(fleet.model()).toMatchObject({ desired: 2, target: 2, ready: 2, spotReady: 2, onDemandReady: 0 });
@@ -92,6 +92,14 @@ describe('a notice', () => {
     expect(fleet.living()).toEqual({ 'aws-a': 2, od: 1 });
     fleet.settle();
     expect(fleet.living()).toEqual({ 'aws-a': 2 });
+  });
+});
+
+describe('a copy of the gateway', () => {
+  it('on a node that is going is told to end while there is time', () => {
+    const fleet = new Fleet();
+    fleet.gateways = [gatewayCopy('gateway-1', { interruption: interruption('n', START, 20) }), gatewayCopy('gateway-2')];
+    expect(fleet.step().evictions).toEqual([{ pod: 'gateway-1', uid: 'uid-gateway-1', graceSeconds: 18 }]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import type { ServedModel, VicunaServingStatus } from '../api/vicuna-serving.ts';
+import type { Interruption } from '../signals/interruption.ts';
 import { type Fleet, type FleetReplica, planFleet } from '../spot/fleet.ts';
 import type { PoolView } from '../spot/placement.ts';
 import { GRACE_SECONDS } from './engines.ts';
@@ -89,6 +90,7 @@ export class ServingDraft {
 export function planServing(state: ServingState, now: number): ServingPlan {
   const d = new ServingDraft(state, now);
   stopRouting(d);
+  moveGateways(d);
   countStarts(d);
   for (const model of state.serving.spec.models) arrangeModel(d, model);
   const status = settleStatus(d);
@@ -125,10 +127,20 @@ function stopRouting(d: ServingDraft): void {
         `${replica.model}: ${interruption.message}; nothing new is sent to ${replica.name}, a replacement starts`,
       );
     }
-    const left = interruption.deadline === null ? GRACE_SECONDS : (interruption.deadline - MARGIN_MS - d.now) / 1000;
-    const graceSeconds = interruption.source === 'node-absent' ? 0 : Math.max(1, Math.min(GRACE_SECONDS, Math.floor(left)));
-    d.evictions.push({ pod: replica.name, uid: replica.uid, graceSeconds });
+    d.evictions.push({ pod: replica.name, uid: replica.uid, graceSeconds: secondsLeft(interruption, d.now) });
   }
+}
+
+/** A copy of the gateway on a node that is going ends what it has begun; its Deployment starts another elsewhere at once. */
+function moveGateways(d: ServingDraft): void {
+  for (const { name, uid, ending, interruption } of d.state.gateways)
+    if (!ending && interruption !== null) d.evictions.push({ pod: name, uid, graceSeconds: secondsLeft(interruption, d.now) });
+}
+
+function secondsLeft({ source, deadline }: Interruption, now: number): number {
+  if (source === 'node-absent') return 0;
+  const left = deadline === null ? GRACE_SECONDS : (deadline - MARGIN_MS - now) / 1000;
+  return Math.max(1, Math.min(GRACE_SECONDS, Math.floor(left)));
 }
 
 /** The first time that a replica answers tells its pool that launches work, and the model how long a start takes. */

@@ -13,8 +13,7 @@ export interface ServingState {
   /** How many replicas each model needs, and why. */
   readonly scale: ReadonlyMap<string, ScaleDecision>;
   readonly metrics: MetricsState;
-  /** Copies of the gateway that take requests. */
-  readonly gatewaysReady: number;
+  readonly gateways: readonly GatewayCopy[];
   /** What the API server said of the last object that it refused, or null. */
   readonly refusal: string | null;
 }
@@ -56,6 +55,15 @@ export interface Replica {
   readonly startProblem: string | null;
   /** Its start is known to the pool's memory. */
   readonly counted: boolean;
+}
+
+/** A pod of the gateway. */
+export interface GatewayCopy {
+  readonly name: string;
+  readonly uid: string;
+  readonly ready: boolean;
+  readonly ending: boolean;
+  readonly interruption: Interruption | null;
 }
 
 export interface ExistingDeployment {

@@ -126,7 +126,7 @@ function readyCondition(d: ServingDraft, models: readonly ModelStatus[]) {
     const message = short.map((m) => `${m.name} has ${m.ready} of ${m.desired} replicas${waitsFor(d, m.name)}`).join('; ');
     return { type, status: 'False', reason: 'Starting', message } as const;
   }
-  if (d.state.gatewaysReady === 0)
+  if (!d.state.gateways.some((g) => g.ready))
     return { type, status: 'False', reason: 'GatewayStarting', message: 'no copy of the gateway is ready yet' } as const;
   const message = models.map((m) => `${m.name}: ${m.ready} ${m.ready === 1 ? 'replica answers' : 'replicas answer'}`).join(', ');
   return { type, status: 'True', reason: 'AllReady', message } as const;

@@ -2,7 +2,7 @@ import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.t
 import type { Interruption } from '../signals/interruption.ts';
 import type { PoolView } from '../spot/placement.ts';
 import { planServing, type ServingPlan } from './plan.ts';
-import type { ExistingDeployment, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
+import type { ExistingDeployment, GatewayCopy, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
 
 export const START = Date.parse('2026-01-01T00:00:00Z');
 
@@ -19,7 +19,7 @@ export class Fleet {
   readonly events: string[] = [];
   readonly scale = new Map<string, ScaleDecision>();
   metrics: MetricsState = { status: 'False', reason: 'NotUsed', message: 'spec.autoscaling is not set' };
-  gatewaysReady = 1;
+  gateways: GatewayCopy[] = [gatewayCopy('gateway-1')];
   #made = 0;
 
   constructor(spec: Record<string, unknown> = {}, pools: PoolView[] = [pool('aws-a'), pool('gcp-a')]) {
@@ -63,7 +63,7 @@ export class Fleet {
       poolsFor: () => this.pools.map((p) => ({ ...p, freeSlots: p.freeSlots - (this.living()[p.name] ?? 0) })),
       scale: this.scale,
       metrics: this.metrics,
-      gatewaysReady: this.gatewaysReady,
+      gateways: this.gateways,
       refusal: null,
     };
   }
@@ -80,7 +80,7 @@ export class Fleet {
       this.deployments.set(deployment, { name: deployment, model, track, pool: name, replicas });
     }
     for (const name of plan.removals) this.deployments.delete(name);
-    for (const { pod } of plan.evictions) this.set(pod, { ending: true, readyAt: null });
+    for (const { pod } of plan.evictions) if (this.replicas.has(pod)) this.set(pod, { ending: true, readyAt: null });
     this.#runDeployments();
     return plan;
   }
@@ -141,18 +141,26 @@ export class Fleet {
   interrupt(name: string, seconds: number | null = 30): Replica {
     const victim = [...this.replicas.values()].find((r) => r.pool === name && !r.ending && r.interruption === null);
     if (!victim) throw new Error(`no replica in ${name}`);
-    const interruption: Interruption = {
-      cause: 'spotPreemption',
-      source: 'test',
-      noticedAt: this.now,
-      deadline: seconds === null ? null : this.now + seconds * 1000,
-      lost: seconds === null,
-      advisory: false,
-      message: `node-of-${victim.name} is taken back`,
-    };
-    this.set(victim.name, { interruption });
+    this.set(victim.name, { interruption: interruption(`node-of-${victim.name}`, this.now, seconds) });
     return victim;
   }
+}
+
+/** A notice of so many seconds; null = the node is gone. */
+export function interruption(node: string, now: number, seconds: number | null): Interruption {
+  return {
+    cause: 'spotPreemption',
+    source: seconds === null ? 'node-absent' : 'test',
+    noticedAt: now,
+    deadline: seconds === null ? null : now + seconds * 1000,
+    lost: seconds === null,
+    advisory: false,
+    message: `${node} is taken back`,
+  };
+}
+
+export function gatewayCopy(name: string, changes: Partial<GatewayCopy> = {}): GatewayCopy {
+  return { name, uid: `uid-${name}`, ready: true, ending: false, interruption: null, ...changes };
 }
 
 export function pool(name: string, changes: Partial<PoolView> = {}): PoolView {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { buildGateway } from '../../workloads/gateway/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
@@ -12,20 +13,26 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the trainer and engine with the project's own Python in them. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the project's own trainer, engine and gateway. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
 
 async function makeImages(): Promise<string> {
   const base = await ensureBase();
-  const python = (room: string, name: string) => sourceLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
+  const python = (room: string, name: string) => directoryLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
   const trainer = await python('trainer', 'vicuna_trainer');
   const engine = await python('engine', 'vicuna_engine');
+  const node = await directoryLayer(dirname(process.execPath), 'usr/local/bin', {
+    only: [basename(process.execPath)],
+    key: process.version,
+  });
+  const gateway = await gatewayLayer();
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
     { name: 'vicuna/trainer:dev', layers: [base, trainer], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
+    { name: 'vicuna/gateway:dev', layers: [base, node, gateway], command: ['node', '/opt/vicuna/gateway/main.js'], env: {} },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }
@@ -54,21 +61,47 @@ async function ensureBase(): Promise<string> {
   return target;
 }
 
-/** A directory of the project as a layer, the same bytes for the same content. */
-async function sourceLayer(directory: string, at: string): Promise<string> {
-  const hash = createHash('sha256');
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((n) => n.endsWith('.py'))
-    .sort()) {
-    hash.update(name).update(readFileSync(join(directory, name)));
-  }
-  const target = join(IMAGES, `source-${hash.digest('hex').slice(0, 12)}.tar`);
+/** The gateway, built as its image has it. */
+async function gatewayLayer(): Promise<string> {
+  return inScratch(IMAGES, async (scratch) => {
+    await buildGateway(scratch);
+    return directoryLayer(scratch, 'opt/vicuna/gateway');
+  });
+}
+
+interface LayerOptions {
+  /** Files to take. Default: all but Python's compiled ones. */
+  readonly only?: readonly string[];
+  /** What tells one content from another. Default: the content. */
+  readonly key?: string;
+}
+
+/** A directory as a layer, the same bytes for the same content. */
+async function directoryLayer(directory: string, at: string, { only, key }: LayerOptions = {}): Promise<string> {
+  const names = (only ?? readdirSync(directory, { recursive: true, encoding: 'utf8' }))
+    .filter((name) => !name.includes('__pycache__') && statSync(join(directory, name)).isFile())
+    .toSorted();
+  const hash = createHash('sha256').update(at);
+  for (const name of names) hash.update(name).update(key ?? readFileSync(join(directory, name)));
+  const target = join(IMAGES, `layer-${hash.digest('hex').slice(0, 12)}.tar`);
   if (existsSync(target)) return target;
   await inScratch(IMAGES, async (scratch) => {
     const root = join(scratch, 'root');
-    cpSync(directory, join(root, at), { recursive: true, filter: (path) => !path.includes('__pycache__') });
+    for (const name of names) cpSync(join(directory, name), join(root, at, name));
     const tar = join(scratch, 'layer.tar');
-    await run('tar', ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-cf', tar, '-C', root, '.']);
+    await run('tar', [
+      '--sort=name',
+      '--mtime=@0',
+      '--owner=0',
+      '--group=0',
+      '--numeric-owner',
+      '--mode=a+rX',
+      '-cf',
+      tar,
+      '-C',
+      root,
+      '.',
+    ]);
     renameSync(tar, target);
   });
   return target;

@@ -131,7 +131,7 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
     poolsFor: () => [poolView('pool')],
     scale,
     metrics,
-    gatewaysReady: 1,
+    gateways: [],
     refusal: null,
   };
   expect(() => planServing(state, NOW), what).not.toThrow();
