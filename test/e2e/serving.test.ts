@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SERVING } from '../../operator/api/vicuna-serving.ts';
+import { DEPLOYMENT, POD } from '../../operator/kube/types.ts';
+import { gatewayName } from '../../operator/serving/names.ts';
+import { until } from '../cluster/run.ts';
+import { NAMESPACE } from '../demo/stage.ts';
+import { ask, Load } from '../serving/load.ts';
+import { demoServing, gatewayUrl, untilReady } from '../serving/stage.ts';
+import { Stage } from './stage.ts';
+
+const NAME = 'chat';
+const MAX_TOKENS = 60;
+const QUESTIONS = ['What is the capital of France?', 'How do I write a good letter?', 'Tell me of the sea.', 'Why is the sky blue?'];
+
+let stage: Stage;
+let url: string;
+const expected = new Map<string, string>();
+
+beforeAll(async () => {
+  stage = await Stage.start('e2e-serving');
+  const { client } = stage.cluster;
+  await client.create(SERVING, await demoServing({ name: NAME, spec: { replicas: { min: 3 }, placement: { spare: 0 } } }));
+  await untilReady(client, NAME);
+  url = await gatewayUrl(client, NAME);
+  for (const question of QUESTIONS) {
+    const answer = await ask(url, 'tiny', question, MAX_TOKENS);
+    expect(answer).toMatchObject({ status: 200, done: true, problem: null });
+    expect(answer.text.length).toBeGreaterThan(20);
+    expected.set(question, answer.text);
+  }
+});
+afterAll(() => stage?.stop());
+
+/** Nodes that carry a replica now. */
+async function nodesOfReplicas(): Promise<string[]> {
+  const { items } = await stage.cluster.client.list(POD, { namespace: NAMESPACE, labelSelector: 'app.kubernetes.io/component=engine' });
+  return items.flatMap((p) => (p.spec?.nodeName && !p.metadata?.deletionTimestamp ? [p.spec.nodeName] : []));
+}
+
+async function nodesOfGateways(): Promise<string[]> {
+  const { items } = await stage.cluster.client.list(POD, { namespace: NAMESPACE, labelSelector: 'app.kubernetes.io/component=gateway' });
+  return items.map((p) => p.spec?.nodeName ?? '');
+}
+
+describe('a serving on nodes that come and go', () => {
+  it('loses no answer while workers are taken with and without notice and the gateway is rolled', async () => {
+    const { cluster } = stage;
+    const problems: string[] = [];
+    const load = new Load({
+      url,
+      model: 'tiny',
+      users: 4,
+      maxTokens: MAX_TOKENS,
+      questions: QUESTIONS,
+      expected,
+      onProblem: (p) => problems.push(p),
+    });
+    const restored = async (node: string) => {
+      await cluster.restoreNode(node);
+      await untilReady(cluster.client, NAME);
+    };
+    // A gateway that goes without notice takes its connections with it: only nodes without one are killed.
+    const gateways = new Set(await nodesOfGateways());
+    const victims = (await nodesOfReplicas()).filter((node) => !gateways.has(node));
+
+    const [first = '', second = first] = victims;
+    const { gone } = await cluster.interruptNode(first, { noticeSeconds: 8 });
+    await gone;
+    await restored(first);
+    await cluster.killNode(second);
+    await untilReady(cluster.client, NAME);
+    await restored(second);
+    const restart = { spec: { template: { metadata: { annotations: { 'vicuna.test/restarted': 'once' } } } } };
+    await cluster.client.mergePatch(DEPLOYMENT, NAMESPACE, gatewayName(NAME), restart);
+    await until('the gateway rolled', 90_000, async () => {
+      const { status, metadata } = await cluster.client.get(DEPLOYMENT, NAMESPACE, gatewayName(NAME));
+      return status?.observedGeneration === metadata?.generation && status?.updatedReplicas === 2 && status?.replicas === 2;
+    });
+
+    const figures = await load.stop();
+    expect(problems).toEqual([]);
+    expect(figures).toMatchObject({ failed: 0, broken: 0, different: 0 });
+    expect(figures.answers).toBeGreaterThan(20);
+    const { status } = await cluster.client.get(SERVING, NAMESPACE, NAME);
+    expect(status?.totals?.interruptions).toBeGreaterThanOrEqual(2);
+  });
+
+  it('rolls a new version out without a failed request', async () => {
+    const { client } = stage.cluster;
+    const problems: string[] = [];
+    const load = new Load({
+      url,
+      model: 'tiny',
+      users: 2,
+      maxTokens: MAX_TOKENS,
+      questions: QUESTIONS,
+      expected,
+      onProblem: (p) => problems.push(p),
+    });
+    const before = await client.get(SERVING, NAMESPACE, NAME);
+    const models = before.spec.models.map((m) => ({ ...m, args: ['--max-num-seqs', '8'] }));
+    await client.mergePatch(SERVING, NAMESPACE, NAME, { spec: { models } });
+    await until('every replica of the new version', 180_000, async () => {
+      const { items } = await client.list(POD, { namespace: NAMESPACE, labelSelector: 'app.kubernetes.io/component=engine' });
+      const ready = items.filter((p) => p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'));
+      return ready.length === 3 && items.length === 3 && items.every((p) => p.spec?.containers[0]?.args?.includes('--max-num-seqs'));
+    });
+    const figures = await load.stop();
+    expect(problems).toEqual([]);
+    expect(figures).toMatchObject({ failed: 0, broken: 0, different: 0 });
+  });
+});
