@@ -152,7 +152,7 @@ const servingController = new ServingController({
   leases,
   queue: servingQueue,
   book,
-  scaling: new Scaling(),
+  scaling: new Scaling({ client, leases, now }),
   recorder,
   metrics: new ServingMetrics(metrics),
   images: config.images,

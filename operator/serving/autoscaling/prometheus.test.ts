@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { queryPrometheus, sampleIn } from './prometheus.ts';
+import { defaultQuery, fillIn } from './queries.ts';
+
+const NOW = 1_700_000_000_000;
+const answer = (result: unknown, resultType = 'vector') => JSON.stringify({ status: 'success', data: { resultType, result } });
+const vector = (...values: string[]) => answer(values.map((v) => ({ metric: {}, value: [NOW / 1000, v] })));
+
+describe('an answer of Prometheus', () => {
+  it.each([
+    ['a number', vector('3.5'), { value: 3.5 }],
+    ['a scalar', answer([NOW / 1000, '2'], 'scalar'), { value: 2 }],
+    ['nothing', vector(), { problem: expect.stringContaining('the query gives nothing') }],
+    ['several series', vector('1', '2'), { problem: expect.stringContaining('gives 2 series') }],
+    ['NaN', vector('NaN'), { problem: 'the query gives NaN' }],
+    ['infinity', vector('+Inf'), { problem: 'the query gives +Inf' }],
+    ['an old value', answer([{ metric: {}, value: [NOW / 1000 - 300, '1'] }]), { problem: 'the value is 300 s old' }],
+    ['a range', answer([], 'matrix'), { problem: 'the query gives a matrix, and one number is needed' }],
+    ['a refusal', JSON.stringify({ status: 'error', error: 'parse error' }), { problem: 'Prometheus refuses the query: parse error' }],
+    ['no JSON', '<html>', { problem: 'Prometheus’ answer is no JSON' }],
+    ['something else', '{}', { problem: 'Prometheus refuses the query: undefined' }],
+  ])('that is %s', (_, text, expected) => {
+    expect(sampleIn(text, NOW)).toEqual(expected);
+  });
+
+  it('that never comes is a problem, not an error', async () => {
+    const problem = await queryPrometheus({ url: 'http://127.0.0.1:9', authorization: null }, 'up');
+    expect(problem).toEqual({ problem: expect.stringContaining('Prometheus cannot be reached') });
+  });
+});
+
+describe('queries', () => {
+  it('are about one model of one serving, its names escaped', () => {
+    expect(fillIn('x{a="{namespace}",b="{serving}",c="{model}",d="{other}"}', { namespace: 'n', serving: 's"', model: 'm' })).toBe(
+      'x{a="n",b="s\\"",c="m",d="{other}"}',
+    );
+  });
+
+  it('ask each engine for what it calls its requests', () => {
+    expect(defaultQuery('vllm')).toContain('vllm:num_requests_waiting');
+    expect(defaultQuery('sglang')).toContain('sglang:num_queue_reqs');
+  });
+});
