@@ -11,9 +11,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   openssl: '/usr/bin/openssl',
 };
 
-/** Installs what is missing of the Debian packages that real nodes need. */
-export async function ensurePackages(): Promise<void> {
-  const missing = Object.entries(PACKAGES).filter(([, file]) => !existsSync(file));
+/** Installs what is missing of the Debian packages that real nodes need, or of others. */
+export async function ensurePackages(packages: Readonly<Record<string, string>> = PACKAGES): Promise<void> {
+  const missing = Object.entries(packages).filter(([, file]) => !existsSync(file));
   if (missing.length === 0) return;
   const names = missing.map(([name]) => name);
   if (!existsSync('/usr/bin/apt-get'))
