@@ -18,6 +18,9 @@ export async function removeRemains(directory: string): Promise<void> {
   rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 
+/** Debian's, which runs beside a cluster where one is wanted. */
+export const PROMETHEUS = '/usr/bin/prometheus';
+
 /** kill -9 of what `find` finds, until it finds nothing: what is being born meanwhile is found the next time. */
 export async function killAll(what: string, find: () => readonly number[]): Promise<void> {
   await until(what, 15_000, () => {
@@ -36,8 +39,9 @@ export function processesOf(directory: string): number[] {
     .filter((pid) => {
       try {
         const command = read(pid, 'cmdline');
-        // A tool, or the shell that starts one again.
-        if (readlinkSync(`/proc/${pid}/exe`).startsWith(tools) || command.includes(`\0${tools}`)) return command.includes(`${directory}/`);
+        // A tool, the shell that starts one again, or what was installed for the cluster.
+        const program = readlinkSync(`/proc/${pid}/exe`);
+        if (program.startsWith(tools) || program === PROMETHEUS || command.includes(`\0${tools}`)) return command.includes(`${directory}/`);
         return command.includes('operator/main.ts') && read(pid, 'environ').includes(`VICUNA_KUBECONFIG=${directory}/`);
       } catch {
         return false; // it has just ended; or it is a thread of the kernel

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { DEPLOYMENT, POD } from '../../operator/kube/types.ts';
 import { gatewayName } from '../../operator/serving/names.ts';
+import { Prometheus } from '../cluster/prometheus.ts';
 import { until } from '../cluster/run.ts';
 import { NAMESPACE } from '../demo/stage.ts';
 import { ask, Load } from '../serving/load.ts';
@@ -30,6 +31,10 @@ beforeAll(async () => {
   }
 });
 afterAll(() => stage?.stop());
+
+async function status() {
+  return (await stage.cluster.client.get(SERVING, NAMESPACE, NAME)).status;
+}
 
 /** Nodes that carry a replica now. */
 async function nodesOfReplicas(): Promise<string[]> {
@@ -108,5 +113,71 @@ describe('a serving on nodes that come and go', () => {
     const figures = await load.stop();
     expect(problems).toEqual([]);
     expect(figures).toMatchObject({ failed: 0, broken: 0, different: 0 });
+  });
+});
+
+describe('a serving that follows its load', () => {
+  let prometheus: Prometheus;
+  const follow = (spec: object) => stage.cluster.client.mergePatch(SERVING, NAMESPACE, NAME, { spec });
+  const desired = (replicas: number, what: string) => until(what, 90_000, async () => (await status())?.models?.[0]?.desired === replicas);
+  const condition = async (type: string) => (await status())?.conditions?.find((c) => c.type === type);
+
+  beforeAll(async () => {
+    const { directory, client } = stage.cluster;
+    prometheus = await Prometheus.start({ directory: `${directory}/prometheus`, client, scrapeSeconds: 1 });
+  });
+  afterAll(() => prometheus?.stop());
+
+  it('grows with it as a real Prometheus tells, holds while Prometheus is away, and shrinks when it is over', async () => {
+    const autoscaling = {
+      prometheus: { url: prometheus.url },
+      interval: '2s',
+      metrics: [{ name: 'requests', target: 3 }],
+      behavior: { scaleDown: { stabilization: '10s' } },
+    };
+    await follow({ replicas: { min: 1, max: 3 }, autoscaling });
+    await desired(1, 'one replica for an idle model');
+    expect(await condition('MetricsAvailable')).toMatchObject({ status: 'True', reason: 'Fresh' });
+
+    const problems: string[] = [];
+    const load = new Load({
+      url,
+      model: 'tiny',
+      users: 9,
+      maxTokens: MAX_TOKENS,
+      questions: QUESTIONS,
+      expected,
+      onProblem: (p) => problems.push(p),
+    });
+    await desired(3, 'three replicas under load');
+    await prometheus.pause();
+    await until('the metrics known to be away', 30_000, async () => (await condition('MetricsAvailable'))?.status === 'False');
+    expect(await condition('MetricsAvailable')).toMatchObject({
+      reason: 'Unavailable',
+      message: expect.stringContaining('Prometheus cannot be reached'),
+    });
+    const figures = await load.stop();
+    // Idle, and nobody can know: nothing is taken away, though the window passes.
+    const since = Date.now();
+    await until('more than the window', 30_000, () => Date.now() - since > 15_000);
+    expect((await status())?.models?.[0]).toMatchObject({ desired: 3, reason: expect.stringContaining('held at 3') });
+    await prometheus.resume();
+    await desired(1, 'one replica when the load is over');
+    expect(problems).toEqual([]);
+    expect(figures).toMatchObject({ failed: 0, broken: 0, different: 0 });
+  });
+
+  it('goes to none when nobody asks, and starts when somebody does, who gets the answer', async () => {
+    await follow({ replicas: { min: 0, max: 3 } });
+    await desired(0, 'no replica for an idle model');
+    await until('no pod', 90_000, async () => {
+      const { items } = await stage.cluster.client.list(POD, { namespace: NAMESPACE, labelSelector: 'app.kubernetes.io/component=engine' });
+      return items.length === 0;
+    });
+    const [question = ''] = QUESTIONS;
+    const answer = await ask(url, 'tiny', question, MAX_TOKENS);
+    expect(answer).toMatchObject({ status: 200, done: true, problem: null, text: expected.get(question) });
+    // The operator hears of it at once; what takes time is the engine's start.
+    expect(answer.firstSeconds).toBeLessThan(45);
   });
 });

@@ -3,6 +3,7 @@ import { Answer, type Chunk, type Usage } from './answer.ts';
 import { ApiError, unavailable } from './api-error.ts';
 import { type ClientStream, placeOf } from './client-stream.ts';
 import { continuationFor, Rewriter } from './continuation.ts';
+import { callFastchat } from './fastchat/call.ts';
 import type { Endpoint, ModelRequest } from './request.ts';
 import { EventCutter, eventOf, eventsIn, isDone, looksSound } from './sse.ts';
 import { callWorker, readAll, WorkerFailed } from './upstream.ts';
@@ -182,7 +183,13 @@ async function call(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  const response = await callWorker({ worker, path: endpoint, body, headers, timeoutMs: backend.limits.requestSeconds * 1000, signal });
+  const timeoutMs = backend.limits.requestSeconds * 1000;
+  const asked = { worker, path: endpoint, body, headers, timeoutMs, signal };
+  const response =
+    worker.spec.protocol === 'fastchat'
+      ? // What reads it uses of a response only what both have.
+        ((await callFastchat(asked, endpoint === '/v1/chat/completions', backend.limits.idleSeconds * 1000)) as unknown as IncomingMessage)
+      : await callWorker(asked);
   const status = response.statusCode ?? 0;
   if (status === 200) return response;
   const refusal = await readAll(worker, response, LONGEST_REFUSAL, backend.limits.idleSeconds * 1000);

@@ -12,6 +12,7 @@ import { ENDPOINT_SLICE } from '../../operator/kube/types.ts';
 import { followConfigMap, followFile } from './configuration.ts';
 import { Demand } from './demand.ts';
 import { workersOf } from './endpoint-workers.ts';
+import { Registration } from './fastchat/registration.ts';
 import { Gateway } from './gateway.ts';
 import { pageHandler } from './page.ts';
 import { createPrivateServer } from './private-server.ts';
@@ -77,12 +78,13 @@ if (client !== null && serving !== undefined) {
   found.start(end.signal);
 }
 
+const registration = new Registration(ready, now);
 const page = join(import.meta.dirname, 'page');
 const server = createGatewayServer({
   gateway: ready,
   log,
   now,
-  handlers: existsSync(page) ? [pageHandler(page, () => ready.config.page)] : [],
+  handlers: [registration.handler, ...(existsSync(page) ? [pageHandler(page, () => ready.config.page)] : [])],
 });
 const notReady = () => {
   if (stop.signal.aborted) return 'shutting down';
@@ -90,6 +92,7 @@ const notReady = () => {
 };
 const privateServer = createPrivateServer(ready.metrics, notReady);
 const reload = setInterval(() => {
+  registration.sweep();
   try {
     ready.keys.load(ready.config.apiKeys?.directory ?? null, ready.config.copies);
   } catch (error) {
