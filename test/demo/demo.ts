@@ -16,6 +16,7 @@ import type { DemoCluster } from './demo-cluster.ts';
 import { CLUSTER, EmbeddedCluster } from './embedded-cluster.ts';
 import { ExistingCluster } from './existing-cluster.ts';
 import { Interruptions } from './interruptions.ts';
+import { type ServingSummary, serveTrained } from './serving-act.ts';
 import { createPools, DEVELOPMENT_IMAGE, demoTraining, NAMESPACE, prepareInputs } from './stage.ts';
 import { type Summary, summarizeInterruption, summaryText } from './summary.ts';
 import { LiveTable } from './table.ts';
@@ -24,9 +25,10 @@ const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kube
 
   --json FILE        write the summary as JSON
   --keep             leave everything running at the end, to look around with kubectl
-  --steps N          optimizer steps of the training (default 400)
+  --steps N          optimizer steps of the training (default 340)
   --kubeconfig FILE  use this cluster instead of an embedded one. Operator and S3 server run on this machine: pods must reach it.
-                     Nodes are tainted and workers on them deleted, and the taints taken back; nothing else is touched
+                     Nodes are tainted and workers on them deleted, and the taints taken back; nothing else is touched.
+                     It ends with the training: serving it needs images that only the embedded cluster has
   --image IMAGE      the trainer's image there (default ${DEVELOPMENT_IMAGE}: the embedded cluster's, as of \`npm run cluster\`)
 `;
 const NAME = 'demo-7b';
@@ -36,7 +38,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
-    steps: { type: 'string', default: '400' },
+    steps: { type: 'string', default: '340' },
     kubeconfig: { type: 'string' },
     image: { type: 'string', default: DEVELOPMENT_IMAGE },
     help: { type: 'boolean', short: 'h', default: false },
@@ -123,6 +125,16 @@ async function main(): Promise<number> {
   stop.abort();
   phase('training');
 
+  const complete = training.status?.phase === 'Complete';
+  table.end();
+  let serving: ServingSummary | null = null;
+  if (complete && values.kubeconfig === undefined) {
+    console.log('\n  Serving the model that was just trained\n');
+    const time = () => new Date().toTimeString().slice(0, 8);
+    serving = await serveTrained(cluster, `s3://checkpoints/${NAME}/model`, (line) => console.log(`  ${time()}  ${line}`));
+    phase('serving');
+  }
+
   const summary: Summary = {
     training: NAME,
     steps: training.status?.progress?.step ?? 0,
@@ -132,20 +144,20 @@ async function main(): Promise<number> {
     goodput: training.status?.totals?.goodput ?? null,
     cost: Number(training.status?.totals?.cost ?? 0),
     onDemandCost: Number(training.status?.totals?.onDemandCost ?? 0),
+    serving,
     seconds,
   };
   if (values.json !== undefined) {
     mkdirSync(dirname(values.json), { recursive: true });
     writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
   }
-  table.end();
   console.log(`\n${summaryText(summary, INTERVAL)}`);
-  const failed = training.status?.phase !== 'Complete';
-  if (failed) console.log(`\n  The training failed: ${training.status?.conditions?.find((c) => c.type === 'Failed')?.message}`);
+  if (!complete) console.log(`\n  The training failed: ${training.status?.conditions?.find((c) => c.type === 'Failed')?.message}`);
   const lostWithNotice = summary.interruptions.filter((i) => i.notice && i.lostSteps > 0);
   if (lostWithNotice.length > 0) console.log(`\n  ${lostWithNotice.length} announced interruptions lost steps: that should not be.`);
   await leave(values.keep);
-  return failed || lostWithNotice.length > 0 ? 1 : 0;
+  const lostAnswers = serving !== null && serving.failed + serving.broken + serving.different > 0;
+  return !complete || lostAnswers || lostWithNotice.length > 0 ? 1 : 0;
 }
 
 /** The embedded cluster, or the one that the user names. */

@@ -1,4 +1,5 @@
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import type { ServingSummary } from './serving-act.ts';
 
 type Record = NonNullable<NonNullable<VicunaTraining['status']>['interruptions']>[number];
 
@@ -28,6 +29,8 @@ export interface Summary {
   readonly goodput: number | null;
   readonly cost: number;
   readonly onDemandCost: number;
+  /** What came of serving the trained model; null where it was not served. */
+  readonly serving: ServingSummary | null;
   /** Seconds by phase of the demo. */
   readonly seconds: { readonly [phase: string]: number };
 }
