@@ -120,8 +120,6 @@ describe('the number of replicas', () => {
 
 describe('a load step from 1 to 20 users', () => {
   it('is met in one evaluation where the rate allows it', () => {
-    const numbers = play((s) => (s < 60 ? 1 : 20), 120, { metrics: [] as never, ...settings({}) });
-    expect(numbers).toBeDefined();
     expect(play((s) => (s < 60 ? 1 : 20), 75).at(-1)).toBe(3);
   });
 
@@ -189,7 +187,7 @@ describe('none at all', () => {
   it('comes only when nothing is asked for the whole window; little is not nothing', () => {
     expect(play(() => 1, 600, { ...none, current: 2 }).at(-1)).toBe(1);
     const numbers = play((s) => (s < 30 ? 1 : 0), 600, { ...none, current: 1 });
-    expect(numbers[Math.floor(315 / 15)]).toBe(1);
+    expect(numbers[Math.floor(300 / 15)]).toBe(1);
     expect(numbers.at(-1)).toBe(0);
   });
 });

@@ -187,7 +187,9 @@ function stabilized(
   { scaleUp, scaleDown }: ScalingSettings,
   now: number,
 ): number {
-  const within = (seconds: number) => proposals.filter((p) => now - p.at <= seconds * 1000).map((p) => p.replicas);
+  const within = (seconds: number) => proposals.filter((p) => now - p.at < seconds * 1000).map((p) => p.replicas);
+  // Somebody waits: a first replica is not put off.
+  if (current === 0) return wish;
   if (wish > current) return Math.max(current, Math.min(wish, ...within(scaleUp.stabilizationSeconds)));
   return Math.min(current, Math.max(wish, ...within(scaleDown.stabilizationSeconds)));
 }

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import { parseGatewayConfig } from '../api/gateway-config.ts';
+import { poolWithDefaults } from '../api/gpu-pool.ts';
+import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.ts';
+import { engineCommand, GRACE_SECONDS } from './engines.ts';
+import { gatewayConfig, gatewayObjects } from './gateway-objects.ts';
+import { deploymentName } from './names.ts';
+import { replicaDeployment } from './replica-deployment.ts';
+
+const serving = (spec: object = {}): VicunaServing =>
+  servingWithDefaults({
+    metadata: { name: 'chat', namespace: 'default', uid: 'u' },
+    spec: { models: [{ name: 'tiny', weights: 's3://models/tiny', ...spec }] },
+  } as unknown as VicunaServing);
+const pool = poolWithDefaults({
+  metadata: { name: 'aws-a' },
+  spec: {
+    cloud: 'aws',
+    capacity: 'spot',
+    accelerator: { type: 'A100', count: 8 },
+    price: { onDemand: '3', spot: '1' },
+    nodeSelector: { zone: 'a' },
+    tolerations: [{ key: 'spot', operator: 'Exists' }],
+  },
+} as never);
+
+function command(spec: object) {
+  const [model] = serving(spec).spec.models;
+  if (!model) throw new Error('no model');
+  return engineCommand(model, 'stable', 'own-engine:1');
+}
+
+describe('an engine’s command line', () => {
+  it('of vLLM has the model’s names, its GPUs, and time to finish answers', () => {
+    const { command: program, args, image } = command({ engine: 'vllm', aliases: ['x/y'], gpus: 2, args: ['--max-model-len', '4096'] });
+    expect([...(program ?? []), ...args].join(' ')).toBe(
+      'vllm serve s3://models/tiny --served-model-name tiny x/y --host 0.0.0.0 --port 8000 --tensor-parallel-size 2 --load-format runai_streamer --shutdown-timeout 45 --max-model-len 4096',
+    );
+    expect(image).toMatch(/^docker\.io\/vllm\/vllm-openai:v/);
+  });
+
+  it('takes models from the hub, claims and directories as each engine wants them', () => {
+    expect(command({ engine: 'sglang', weights: 'hf://lmsys/vicuna-7b' }).args.slice(0, 2)).toEqual(['--model-path', 'lmsys/vicuna-7b']);
+    expect(command({ engine: 'vllm', weights: 'pvc://models/v' }).command).toEqual(['vllm', 'serve', '/mnt/claims/models/v']);
+    expect(command({ engine: 'transformers', weights: 'pvc://models/v' }).args.slice(0, 2)).toEqual([
+      '--model',
+      'file:///mnt/claims/models/v',
+    ]);
+  });
+
+  it('of a custom engine is its own; it is told by its environment', () => {
+    const custom = command({ engine: 'custom', image: 'mine:1', command: ['serve'] });
+    expect(custom).toMatchObject({ image: 'mine:1', command: ['serve'], env: { VICUNA_MODEL: 's3://models/tiny', VICUNA_PORT: '8000' } });
+  });
+});
+
+describe('a replica’s pod', () => {
+  const template = (spec: object = {}) => {
+    const object = serving(spec);
+    const [model] = object.spec.models;
+    if (!model) throw new Error('no model');
+    return replicaDeployment({ serving: object, model, track: 'stable', pool, replicas: 2, roomToSurge: false, engineImage: 'own:1' }).spec
+      ?.template;
+  };
+
+  it('goes where its pool’s nodes are, with its GPUs, and is restricted', () => {
+    const spec = template({ gpus: 2 })?.spec;
+    expect(spec).toMatchObject({
+      nodeSelector: { zone: 'a' },
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true },
+    });
+    expect(spec?.tolerations?.map((t) => t.key)).toEqual(['nvidia.com/gpu', 'spot']);
+    expect(spec?.containers[0]).toMatchObject({
+      resources: { limits: { 'nvidia.com/gpu': '2' } },
+      securityContext: { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false },
+    });
+  });
+
+  it('is routed to only while its gate is on, and has time for its answers at its end', () => {
+    const spec = template()?.spec;
+    expect(spec?.readinessGates).toEqual([{ conditionType: 'vicuna.run/routable' }]);
+    expect(spec?.terminationGracePeriodSeconds).toBe(GRACE_SECONDS);
+    expect(GRACE_SECONDS).toBeGreaterThan(5 + 45);
+  });
+
+  it('keeps what the template says of other containers, volumes and resources', () => {
+    const own = {
+      spec: {
+        containers: [
+          { name: 'engine', resources: { requests: { cpu: '2' } } },
+          { name: 'side', image: 's' },
+        ],
+        hostIPC: true,
+      },
+    };
+    const spec = template({ template: own })?.spec;
+    expect(spec?.containers.map((c) => c.name)).toEqual(['engine', 'side']);
+    expect(spec?.containers[0]?.resources?.requests).toEqual({ 'nvidia.com/gpu': '1', cpu: '2' });
+    expect(spec?.hostIPC).toBe(true);
+  });
+});
+
+describe('the gateway', () => {
+  it('is told what its own schema takes, without a secret in it', () => {
+    const object = serving();
+    Object.assign(object.spec.gateway, { apiKeys: { name: 'keys' }, registration: { name: 'reg' } });
+    object.spec.workers = [{ url: 'https://gpu.example.org', models: ['tiny'], secret: { name: 'outside' } }];
+    const config = parseGatewayConfig(JSON.stringify(gatewayConfig(object)));
+    expect(config).toMatchObject({
+      serving: 'default/chat',
+      models: [{ name: 'tiny', engine: 'vllm', demandLease: 'chat-tiny-demand' }],
+      workers: [{ url: 'https://gpu.example.org', keyFile: '/etc/vicuna/worker-0/token' }],
+      apiKeys: { directory: '/etc/vicuna/api-keys' },
+      copies: 2,
+    });
+  });
+
+  it('may see its configuration and workers, and renew its models’ leases; nothing else', () => {
+    const role = gatewayObjects(serving(), 'gateway:1').find((o) => o.kind === 'Role') as { rules?: object[] };
+    expect(role.rules).toEqual([
+      { apiGroups: [''], resources: ['configmaps'], resourceNames: ['chat-gateway'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], resourceNames: ['chat-tiny-demand'], verbs: ['patch'] },
+    ]);
+  });
+});
+
+describe('names of Deployments', () => {
+  it('leave pods legal names, and differ where what they are for differs', () => {
+    const long = 'a-pool-with-a-very-long-name-in-a-region-far-away';
+    const names = (['stable', 'canary'] as const).flatMap((track) =>
+      ['aws-a', long, `${long}-2`, 'a.b', 'a-b'].map((p) => deploymentName('n'.repeat(30), 'vicuna-13b', p, track)),
+    );
+    expect(new Set(names).size).toBe(names.length);
+    for (const name of names) {
+      expect(`${name}-1234567890-12345`.length).toBeLessThanOrEqual(63);
+      expect(name).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+    }
+    expect(deploymentName('chat', 'tiny', 'aws-a', 'stable')).toBe('chat-tiny-aws-a');
+  });
+});
