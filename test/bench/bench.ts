@@ -1,10 +1,11 @@
-// `npm run bench -- launch|recovery|notice|protocol [--json FILE]`: the operator's speed, as figures and as ratios in one run.
+// `npm run bench -- launch|recovery|notice|protocol|gateway [--json FILE]`: the operator's speed, as figures and as ratios in one run.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildOperator } from '../../operator/build.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
+import { benchGateway, GATEWAY_SETTINGS } from './gateway.ts';
 import { benchNotice, NOTICE_SETTINGS } from './notice.ts';
 import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
 import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
@@ -15,6 +16,8 @@ const USAGE = `usage: npm run bench -- NAME [--json FILE]
   recovery   300 trainings of 2 pods, 20 of 300 nodes vanish: from then until the gangs on them run again
   notice     from a node's notice to the directive in its gang's workers, over 50 notices
   protocol   the worker protocol: reports per second, and from a world's publication to its members
+  gateway    requests per second and added time of the gateway, against the worker alone, a bare pass-through, nginx where it is
+             installed, and another router where VICUNA_BENCH_ROUTER names one that takes vllm-router's flags
 `;
 
 /** What a figure must not exceed; calibrated on two cores shared with other work, see docs/benchmarks.md. */
@@ -79,6 +82,7 @@ const BENCHES: Readonly<Record<string, { settings: object; run: () => Promise<ob
   launch: { settings: SCALE_SETTINGS, run: launch },
   recovery: { settings: { ...SCALE_SETTINGS, trainings: 300 }, run: recovery },
   notice: { settings: NOTICE_SETTINGS, run: () => benchNotice(NOTICE_SETTINGS) },
+  gateway: { settings: GATEWAY_SETTINGS, run: () => benchGateway((line) => console.log(`  ${line}`)) },
   protocol: { settings: PROTOCOL_SETTINGS, run: () => benchProtocol(PROTOCOL_SETTINGS) },
 };
 
