@@ -235,6 +235,18 @@ describe('an answer whose worker fails in the middle', () => {
   });
 });
 
+describe('a worker that is taken off the list', () => {
+  it('finishes what it has begun', async () => {
+    await start({ workers: [{ pace: 10 }, {}] });
+    stage.seat(stage.workers.slice(0, 1));
+    const asked = stage.chat('hello');
+    await vi.waitFor(() => expect(stage.workers[0]?.running).toBe(1));
+    stage.seat(stage.workers.slice(1));
+    expect(await asked).toMatchObject({ text: answerTo('hello', 12).join(''), finishReason: 'stop', done: true });
+    expect(stage.workers.map((w) => w.asked.length)).toEqual([1, 0]);
+  });
+});
+
 describe('a client', () => {
   it('that goes away ends its request at the worker', async () => {
     await start({ workers: [{ pace: 20, pieces: 1_000 }] });

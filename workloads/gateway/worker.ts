@@ -49,9 +49,11 @@ export class Worker {
     return { ...this.#options, method, path: this.#path + path };
   }
 
-  /** Lets its idle connections go. */
+  /** Lets its idle connections go, and those in use when their answers are finished: destroying the agent would cut these off. */
   close(): void {
-    (this.#options.agent as HttpAgent).destroy();
+    const agent = this.#options.agent as HttpAgent;
+    agent.maxFreeSockets = 0;
+    for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 }
 
