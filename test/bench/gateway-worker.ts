@@ -21,6 +21,11 @@ const whole = (text: string) =>
 const answers: Readonly<Record<string, string>> = { short: whole('word '.repeat(8)), long: whole('word '.repeat(4_000)) };
 
 const worker = createServer((request, response) => {
+  if (request.method !== 'POST') {
+    // Routers ask after its health and its models.
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"list","data":[{"id":"m","object":"model"}]}');
+    return;
+  }
   const body: Buffer[] = [];
   request.on('data', (data: Buffer) => body.push(data));
   request.on('end', () => {

@@ -335,9 +335,14 @@ class Relay {
         fail(`its answer makes no sense: ${(error as Error).message}`);
       }
     });
-    response.on('end', () => (done ? resolve() : reject(new WorkerFailed(worker, 'its answer ended before it was done'))));
+    let ended = false;
+    response.on('end', () => {
+      ended = true;
+      if (done) resolve();
+      else reject(new WorkerFailed(worker, 'its answer ended before it was done'));
+    });
     response.on('error', (error) => reject(new WorkerFailed(worker, error.message)));
-    response.on('close', () => reject(new WorkerFailed(worker, 'its answer broke off')));
+    response.on('close', () => ended || reject(new WorkerFailed(worker, 'its answer broke off')));
     return promise.finally(() => clearTimeout(timer));
   }
 

@@ -25,7 +25,7 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     else more.push(chunk);
   });
   request.on('end', () => resolve(first === null ? Buffer.alloc(0) : more.length === 0 ? first : Buffer.concat([first, ...more])));
-  request.on('close', () => reject(new ClientGone()));
+  request.on('close', () => request.complete || reject(new ClientGone()));
   request.on('error', () => reject(new ClientGone()));
   return promise.finally(() => clearTimeout(timer));
 }

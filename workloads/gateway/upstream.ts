@@ -80,6 +80,7 @@ export async function readAll(worker: Worker, response: IncomingMessage, limit: 
   });
   response.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
   response.on('error', (error) => reject(new WorkerFailed(worker, error.message)));
-  response.on('close', () => reject(new WorkerFailed(worker, 'its answer broke off')));
+  // An error's stack costs more than a short answer: it is made only where something is wrong.
+  response.on('close', () => response.complete || reject(new WorkerFailed(worker, 'its answer broke off')));
   return promise.finally(() => clearTimeout(timer));
 }
