@@ -415,6 +415,13 @@ const modelStatus = z
     onDemandReady: count('onDemandReady: on-demand replicas among the ready ones.'),
     leaving: count('leaving replicas whose nodes are being taken away.').optional(),
     queue: z.number().min(0).optional().describe('queue: requests that wait or run, as last measured.'),
+    ttftP99: z
+      .number()
+      .min(0)
+      .optional()
+      .describe(
+        'ttftP99: seconds to the first piece of a streamed answer that one in a hundred exceeded in the last 5 minutes, by Prometheus.',
+      ),
     startSeconds: z.number().min(0).optional().describe('startSeconds that a replica needed lately, in seconds.'),
     pools: z
       .record(z.string().max(253), z.int().min(0))

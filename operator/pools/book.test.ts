@@ -109,6 +109,15 @@ describe('room in a pool', () => {
     expect(free()).toEqual([1]);
   });
 
+  it('counts GPUs that were promised to a serving as taken, until others are or none', () => {
+    book.setNode(node('n1'));
+    book.promise('default/chat', [{ pool: 'a', gpus: 8 }]);
+    expect(free()).toEqual([0]);
+    book.promise('default/other', [{ pool: 'gone', gpus: 8 }]);
+    book.promise('default/chat', []);
+    expect(free()).toEqual([1]);
+  });
+
   it('may grow as far as maxNodes', () => {
     book.setPool(gpuPool('a', { maxNodes: 3 }));
     book.setNode(node('n1'));

@@ -15,6 +15,7 @@ export class PoolBook {
   readonly #memory = new Map<string, CapacityMemory>();
   /** Pods decided on, by training, until they are in the cache. */
   readonly #reserved = new Map<string, Set<string>>();
+  readonly #promised = new Map<string, readonly string[]>();
   readonly #roomHandlers: (() => void)[] = [];
   readonly #memoryHandlers: ((pool: string) => void)[] = [];
 
@@ -97,6 +98,20 @@ export class PoolBook {
   release(training: string): void {
     for (const key of this.#reserved.get(training) ?? []) this.#room.setPod(key, null);
     this.#reserved.delete(training);
+  }
+
+  /** Counts GPUs as taken for pods that somebody else will make for `owner`, a serving's Deployments; replaces the owner's promises. */
+  promise(owner: string, gpus: readonly { readonly pool: string; readonly gpus: number }[]): void {
+    for (const key of this.#promised.get(owner) ?? []) this.#room.setPod(key, null);
+    const keys = gpus.flatMap(({ pool: name, gpus: count }, i) => {
+      const pool = this.#pools.get(name);
+      if (!pool || count === 0) return [];
+      const key = `promised to ${owner}/${i}`;
+      this.#room.setPod(key, { node: null, pool: name, resource: resourceName(pool), gpus: count });
+      return [key];
+    });
+    if (keys.length > 0) this.#promised.set(owner, keys);
+    else this.#promised.delete(owner);
   }
 
   observe(observation: PoolObservation, now: number): void {

@@ -5,17 +5,18 @@ import { isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/clie
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
-import { DEPLOYMENT, POD } from '../kube/types.ts';
+import { DEPLOYMENT, POD, SECRET } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
 import { SERVING_LABEL } from '../pods/labels.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ServingMetrics } from './metrics.ts';
-import { COMPONENT_LABEL, ROUTABLE_GATE } from './names.ts';
+import { COMPONENT_LABEL, DELETION_COST, ROUTABLE_GATE } from './names.ts';
 import { observeDeployment, observeGateway, observeReplica } from './observe.ts';
 import { planServing, type ServingPlan } from './plan.ts';
 import { replicaDeployment } from './replica-deployment.ts';
 import type { Scaling } from './scaling.ts';
+import { secretsOf } from './secrets.ts';
 import { ServingObjects } from './serving-objects.ts';
 import type { ServingState } from './state.ts';
 
@@ -25,6 +26,8 @@ export const DEPLOYMENTS_BY_SERVING = 'serving';
 
 /** What the API server refused is tried again after so long: a quota or policy may have changed. */
 const REFUSED_AGAIN_MS = 30_000;
+/** A Secret that is missing is looked for again after so long. */
+const MISSING_AGAIN_MS = 5_000;
 /** Money alone is no reason to write a status more often than this. */
 const TOTALS_MS = 25_000;
 
@@ -53,6 +56,8 @@ export class ServingController {
   readonly #refusals = new Map<string, string>();
   /** Pods whose start the pools know of, by serving. What answered before this process began was counted by the one before. */
   readonly #counted = new Map<string, Set<string>>();
+  /** Generation of which every Secret was found, by serving. */
+  readonly #complete = new Map<string, number>();
   readonly #startedAt: number;
 
   constructor(options: ServingControllerOptions) {
@@ -94,8 +99,13 @@ export class ServingController {
     }
     const serving = servingWithDefaults(found);
     const now = clock();
-    const state = this.#observe(key, serving, now);
+    const missing = await this.#missingSecret(key, serving);
+    if (missing !== null) queue.addAfter(key, MISSING_AGAIN_MS);
+    // What it has been promised and has not used is free again while it is planned anew.
+    this.#o.book.promise(key, []);
+    const state = this.#observe(key, serving, now, missing);
     const plan = planServing(state, now);
+    this.#o.book.promise(key, plan.coming);
     try {
       await this.#act(key, serving, plan);
       this.#refusals.delete(key);
@@ -108,6 +118,7 @@ export class ServingController {
       if (!isRefusal(error)) throw error;
       if (this.#refusals.get(key) !== error.message) recorder.event(found, { type: 'Warning', reason: 'Refused', message: error.message });
       this.#refusals.set(key, error.message);
+      this.#o.book.promise(key, []);
       queue.addAfter(key, REFUSED_AGAIN_MS);
     }
     await this.#writeStatus(found, plan.status);
@@ -118,18 +129,35 @@ export class ServingController {
     if (plan.wakeAt !== null) queue.addAfter(key, Math.max(10, plan.wakeAt - clock()));
   }
 
-  #observe(key: string, serving: VicunaServing, now: number): ServingState {
+  /** A Secret that the spec names and the namespace lacks, in one sentence, or null. Read once for every version of the spec. */
+  async #missingSecret(key: string, serving: VicunaServing): Promise<string | null> {
+    const { generation = 0, namespace = 'default' } = serving.metadata;
+    if (this.#complete.get(key) === generation) return null;
+    for (const { field, name } of secretsOf(serving)) {
+      try {
+        await this.#o.client.get(SECRET, namespace, name);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return `${field}: Secret "${name}" does not exist in namespace ${namespace}: create it, and what waits for it starts by itself`;
+      }
+    }
+    this.#complete.set(key, generation);
+    return null;
+  }
+
+  #observe(key: string, serving: VicunaServing, now: number, missing: string | null): ServingState {
     const { pods, nodes, deployments, book, scaling } = this.#o;
     const counted = this.#countedOf(key);
     const own = pods.byIndex(PODS_BY_SERVING, key);
     const nodeOf = (pod: V1Pod) => (pod.spec?.nodeName ? nodes.get(undefined, pod.spec.nodeName) : undefined);
+    const neighboursOf = (pod: V1Pod) => (pod.spec?.nodeName ? pods.byIndex(PODS_BY_NODE, pod.spec.nodeName).length - 1 : 0);
     const isGateway = (labels: Record<string, string> | undefined) => labels?.[COMPONENT_LABEL] === 'gateway';
     const replicas = own
       .filter((p) => !isGateway(p.metadata?.labels))
-      .map((p) => observeReplica(p, nodeOf(p), now, counted.has(p.metadata?.uid ?? '')))
+      .map((p) => observeReplica(p, nodeOf(p), now, counted.has(p.metadata?.uid ?? ''), neighboursOf(p)))
       .map((r) => (r.readyAt !== null && r.readyAt < this.#startedAt ? { ...r, counted: true } : r));
     const views = new Map<number, ReturnType<PoolBook['views']>>();
-    const { scale, metrics } = scaling.decide(serving, replicas, now);
+    const { scale, metrics, firstTokenP99 } = scaling.decide(serving, replicas, now);
     return {
       serving,
       replicas,
@@ -144,7 +172,9 @@ export class ServingController {
       },
       scale,
       metrics,
+      firstTokenP99,
       gateways: own.filter((p) => isGateway(p.metadata?.labels)).map((p) => observeGateway(p, nodeOf(p), now)),
+      missing,
       refusal: this.#refusals.get(key) ?? null,
     };
   }
@@ -155,6 +185,12 @@ export class ServingController {
     const namespace = serving.metadata.namespace ?? 'default';
     await Promise.all(plan.gates.map(async ({ pod, routable }) => pods.upsert(await this.#setGate(namespace, pod, routable))));
     await this.#objects.ensure(key, serving);
+    await Promise.all(
+      plan.deletionCosts.map(async ({ pod, cost }) => {
+        const annotations = { [DELETION_COST]: String(cost) };
+        await client.mergePatch(POD, namespace, pod, { metadata: { annotations } }).catch(ignoreNotFound);
+      }),
+    );
     await Promise.all(
       plan.deployments.map(async ({ model: name, track, pool: poolName, replicas, roomToSurge }) => {
         const model = serving.spec.models.find((m) => m.name === name);
@@ -206,6 +242,8 @@ export class ServingController {
   #forget(key: string): void {
     this.#refusals.delete(key);
     this.#counted.delete(key);
+    this.#complete.delete(key);
+    this.#o.book.promise(key, []);
     this.#objects.forget(key);
     this.#o.scaling.forget(key);
     this.#o.metrics.forget(key);

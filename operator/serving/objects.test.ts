@@ -6,6 +6,7 @@ import { engineCommand, GRACE_SECONDS } from './engines.ts';
 import { gatewayConfig, gatewayObjects } from './gateway-objects.ts';
 import { deploymentName } from './names.ts';
 import { replicaDeployment } from './replica-deployment.ts';
+import { secretsOf } from './secrets.ts';
 
 const serving = (spec: object = {}): VicunaServing =>
   servingWithDefaults({
@@ -29,6 +30,34 @@ function command(spec: object) {
   if (!model) throw new Error('no model');
   return engineCommand(model, 'stable', 'own-engine:1');
 }
+
+describe('the Secrets of a serving', () => {
+  it('are told with the field that names each', () => {
+    const full = servingWithDefaults({
+      metadata: { name: 'chat' },
+      spec: {
+        models: [{ name: 'tiny', weights: 's3://models/tiny' }],
+        credentials: [{ name: 'bucket' }],
+        workers: [
+          { url: 'http://a', models: ['b'] },
+          { url: 'http://c', models: ['d'], secret: { name: 'worker' } },
+        ],
+        gateway: {
+          apiKeys: { name: 'keys' },
+          registration: { name: 'register' },
+          moderation: { url: 'http://m', secret: { name: 'judge' } },
+        },
+      },
+    } as unknown as VicunaServing);
+    expect(secretsOf(full)).toEqual([
+      { field: 'spec.credentials', name: 'bucket' },
+      { field: 'spec.gateway.apiKeys', name: 'keys' },
+      { field: 'spec.gateway.registration', name: 'register' },
+      { field: 'spec.gateway.moderation.secret', name: 'judge' },
+      { field: 'spec.workers[1].secret', name: 'worker' },
+    ]);
+  });
+});
 
 describe('an engine’s command line', () => {
   it('of vLLM has the model’s names, its GPUs, and time to finish answers', () => {

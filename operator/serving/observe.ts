@@ -2,17 +2,18 @@ import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
-import { MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import { DELETION_COST, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { ENGINE_CONTAINER } from './replica-deployment.ts';
 import type { ExistingDeployment, GatewayCopy, Replica } from './state.ts';
 
 /** Reduces a replica's pod and its node to what the plan needs to know. */
-export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number, counted: boolean): Replica {
+export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number, counted: boolean, neighbours = 0): Replica {
   const { metadata, spec, status } = pod;
   const labels = metadata?.labels ?? {};
   const condition = (type: string) => status?.conditions?.find((c) => c.type === type);
   const ready = condition('Ready');
   const gate = condition(ROUTABLE_GATE);
+  const interruption = interruptionOfPod(pod, node, now);
   return {
     name: metadata?.name ?? '',
     uid: metadata?.uid ?? '',
@@ -25,7 +26,10 @@ export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number
     routable: gate?.status === 'True',
     gateKnown: gate !== undefined,
     ending: metadata?.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed',
-    interruption: ofItsNode(interruptionOfPod(pod, node, now)),
+    interruption: ofItsNode(interruption),
+    advised: interruption?.advisory ?? false,
+    neighbours,
+    deletionCost: Number(metadata?.annotations?.[DELETION_COST] ?? 0),
     unschedulable: unschedulable(pod),
     startProblem: startProblem(pod, ENGINE_CONTAINER),
     counted,

@@ -152,6 +152,43 @@ describe('a canary', () => {
   });
 });
 
+describe('a Deployment that shrinks', () => {
+  const costs = (fleet: Fleet) => [...fleet.replicas.values()].toSorted((a, b) => a.deletionCost - b.deletionCost).map((r) => r.name);
+
+  it('ends first what is at risk, then what is alone on its node, then the youngest', () => {
+    const fleet = new Fleet({}, [pool('aws-a')]);
+    fleet.need(4);
+    fleet.settle();
+    const [first = '', second = '', third = '', fourth = ''] = [...fleet.replicas.keys()];
+    fleet.set(first, { neighbours: 1 });
+    fleet.set(second, { advised: true });
+    fleet.set(fourth, { createdAt: fleet.now });
+    fleet.need(2);
+    const plan = fleet.step();
+    expect(costs(fleet)).toEqual([second, fourth, third, first]);
+    expect(plan.deletionCosts).not.toContainEqual(expect.objectContaining({ cost: 0 })); // as it is without an annotation
+    expect([...fleet.replicas.values()].filter((r) => r.ending).map((r) => r.name)).toEqual([second, fourth]);
+    expect(fleet.step().deletionCosts).toEqual([]);
+  });
+});
+
+describe('replicas that are asked for', () => {
+  it('have their GPUs spoken for until their pods are there', () => {
+    const fleet = new Fleet({}, [pool('aws-a')]);
+    expect(fleet.step().coming).toEqual([{ pool: 'aws-a', gpus: 2 }]);
+    expect(fleet.step().coming).toEqual([]);
+  });
+});
+
+describe('a Secret that is missing', () => {
+  it('is told by the condition, and keeps nothing from being made', () => {
+    const fleet = new Fleet();
+    fleet.missing = 'spec.gateway.apiKeys: Secret "keys" does not exist';
+    expect(fleet.step().deployments).not.toEqual([]);
+    expect(fleet.condition('Ready')).toMatchObject({ status: 'False', reason: 'MissingSecret', message: fleet.missing });
+  });
+});
+
 describe('a start', () => {
   it('is measured, told to the pool once, and counts for the spares', () => {
     const fleet = new Fleet();

@@ -22,6 +22,12 @@ export interface PlannedEvent {
   readonly message: string;
 }
 
+/** GPUs in a pool that pods will take which do not exist yet. */
+export interface Promised {
+  readonly pool: string;
+  readonly gpus: number;
+}
+
 /** Something that pools learn from a serving. */
 export interface ReplicaObservation {
   readonly pool: string;
@@ -37,6 +43,10 @@ export interface ServingPlan {
   readonly deployments: readonly PlannedDeployment[];
   /** Deployments that no model or pool of the spec accounts for. */
   readonly removals: readonly string[];
+  /** Replicas asked for that have no pod yet: their GPUs are spoken for. */
+  readonly coming: readonly Promised[];
+  /** Set before a Deployment shrinks: says whom to end first. */
+  readonly deletionCosts: readonly { readonly pod: string; readonly cost: number }[];
   /** Pods on nodes that are going: they are told to end while there is time to finish what they have begun. */
   readonly evictions: readonly { readonly pod: string; readonly uid: string; readonly graceSeconds: number }[];
   readonly status: VicunaServingStatus;
@@ -61,6 +71,7 @@ export class ServingDraft {
   readonly now: number;
   readonly gates: { pod: string; routable: boolean }[] = [];
   readonly deployments: PlannedDeployment[] = [];
+  readonly deletionCosts: { pod: string; cost: number }[] = [];
   readonly evictions: { pod: string; uid: string; graceSeconds: number }[] = [];
   readonly events: PlannedEvent[] = [];
   readonly observations: ReplicaObservation[] = [];
@@ -98,7 +109,9 @@ export function planServing(state: ServingState, now: number): ServingPlan {
   return {
     gates: d.gates,
     deployments: d.deployments,
+    coming: comingReplicas(d),
     removals: strayDeployments(d),
+    deletionCosts: d.deletionCosts,
     evictions: d.evictions,
     status,
     events: d.events,
@@ -192,6 +205,7 @@ function arrangeTrack(d: ServingDraft, model: ServedModel, track: Track, needed:
     if (!view) continue;
     const replicas = fleet.targets.get(pool) ?? 0;
     if (replicas === 0 && !existing.some((e) => e.pool === pool)) continue;
+    chooseVictims(d, inPool(d, model, track, pool), replicas);
     d.deployments.push({
       model: model.name,
       track,
@@ -237,13 +251,35 @@ function fleetReplicas(d: ServingDraft, model: ServedModel, track: Track): Fleet
 }
 
 function living(d: ServingDraft, model: ServedModel, track: Track, pool: string): number {
-  return d.state.replicas.filter(
-    (r) => r.model === model.name && r.track === track && r.pool === pool && !r.ending && r.interruption === null,
-  ).length;
+  return inPool(d, model, track, pool).filter((r) => r.interruption === null).length;
+}
+
+/** The Deployment's pods that are not told to end. */
+function inPool(d: ServingDraft, model: ServedModel, track: Track, pool: string): Replica[] {
+  return d.state.replicas.filter((r) => r.model === model.name && r.track === track && r.pool === pool && !r.ending);
+}
+
+/**
+ * Who goes when a Deployment shrinks to so many: first those whose node goes anyway, then those whose node is said to be at risk, then
+ * those alone on their node, which its autoscaler can then give back, and of equals the youngest, whose caches are the coldest.
+ */
+function chooseVictims(d: ServingDraft, own: readonly Replica[], replicas: number): void {
+  if (own.length <= replicas) return;
+  const keep = (r: Replica) => (r.interruption !== null ? 0 : r.advised ? 1 : r.node === null ? 2 : 3 + r.neighbours);
+  const ordered = own.toSorted((a, b) => keep(a) - keep(b) || b.createdAt - a.createdAt || a.name.localeCompare(b.name));
+  for (const [cost, { name, deletionCost }] of ordered.entries()) if (deletionCost !== cost) d.deletionCosts.push({ pod: name, cost });
 }
 
 function less(pool: PoolView, slots: number): PoolView {
   return slots <= 0 ? pool : { ...pool, freeSlots: Math.max(0, pool.freeSlots - slots) };
+}
+
+function comingReplicas(d: ServingDraft): Promised[] {
+  return d.deployments.flatMap(({ model: name, track, pool, replicas }) => {
+    const model = d.state.serving.spec.models.find((m) => m.name === name);
+    const pods = model ? replicas - living(d, model, track, pool) : 0;
+    return model && pods > 0 ? [{ pool, gpus: pods * model.gpus }] : [];
+  });
 }
 
 /** Of models that the spec no longer has, and of pools that may no longer be used. */

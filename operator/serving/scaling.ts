@@ -6,7 +6,7 @@ import type { Informer } from '../kube/informer.ts';
 import { SECRET } from '../kube/types.ts';
 import { decideReplicas, EMPTY_MEMORY, type Rate, type Sample, type ScalingMemory, type ScalingSettings } from './autoscaling/decide.ts';
 import { type PrometheusOptions, queryPrometheus } from './autoscaling/prometheus.ts';
-import { defaultQuery, fillIn } from './autoscaling/queries.ts';
+import { defaultQuery, FIRST_TOKEN_P99, fillIn } from './autoscaling/queries.ts';
 import { demandLeaseName } from './names.ts';
 import { ASSUMED_START_SECONDS } from './plan.ts';
 import type { MetricsState, Replica, ScaleDecision } from './state.ts';
@@ -31,11 +31,18 @@ interface ServingScale {
   readonly models: Map<string, ModelState>;
   /** Newest samples by model and metric; null = none were taken yet. */
   samples: ReadonlyMap<string, readonly Sample[]> | null;
+  /** Seconds, by model; what could not be read is not there. */
+  firstTokenP99: ReadonlyMap<string, number>;
   /** Samples that no decision was made of yet. */
   fresh: boolean;
   polling: boolean;
   timer: NodeJS.Timeout | null;
   latest: VicunaServing;
+}
+
+interface Reading {
+  readonly samples: ReadonlyMap<string, readonly Sample[]>;
+  readonly firstTokenP99: ReadonlyMap<string, number>;
 }
 
 /** Decides how many replicas each model needs, by what Prometheus says. */
@@ -57,17 +64,17 @@ export class Scaling {
     serving: VicunaServing,
     replicas: readonly Replica[],
     now: number,
-  ): { scale: ReadonlyMap<string, ScaleDecision>; metrics: MetricsState } {
+  ): { scale: ReadonlyMap<string, ScaleDecision>; metrics: MetricsState; firstTokenP99: ReadonlyMap<string, number> } {
     const key = `${serving.metadata.namespace}/${serving.metadata.name}`;
     const { autoscaling } = serving.spec;
     if (!autoscaling) {
       this.forget(key);
-      return { scale: new Map(serving.spec.models.map((m) => [m.name, fixed(serving)])), metrics: NOT_USED };
+      return { scale: new Map(serving.spec.models.map((m) => [m.name, fixed(serving)])), metrics: NOT_USED, firstTokenP99: new Map() };
     }
     const known = this.#follow(key, serving);
     const scale = new Map(serving.spec.models.map((m) => [m.name, this.#decideModel(known, serving, autoscaling, m, replicas, now)]));
     known.fresh = false;
-    return { scale, metrics: metricsState(known, autoscaling) };
+    return { scale, metrics: metricsState(known, autoscaling), firstTokenP99: known.firstTokenP99 };
   }
 
   forget(key: string): void {
@@ -126,6 +133,7 @@ export class Scaling {
     const known = this.#servings.get(key) ?? {
       models: new Map(),
       samples: null,
+      firstTokenP99: new Map(),
       fresh: false,
       polling: false,
       timer: null,
@@ -141,7 +149,9 @@ export class Scaling {
     known.polling = true;
     const { autoscaling } = known.latest.spec;
     if (autoscaling) {
-      known.samples = await this.#read(known.latest, autoscaling);
+      const { samples, firstTokenP99 } = await this.#read(known.latest, autoscaling);
+      known.samples = samples;
+      known.firstTokenP99 = firstTokenP99;
       known.fresh = true;
     }
     known.polling = false;
@@ -155,7 +165,7 @@ export class Scaling {
   }
 
   /** All metrics of all models, at the same time. */
-  async #read(serving: VicunaServing, autoscaling: Autoscaling): Promise<ReadonlyMap<string, readonly Sample[]>> {
+  async #read(serving: VicunaServing, autoscaling: Autoscaling): Promise<Reading> {
     const { namespace = 'default', name = '' } = serving.metadata;
     const query = this.#o.query ?? queryPrometheus;
     let authorization: string | null = null;
@@ -163,15 +173,22 @@ export class Scaling {
       authorization = await this.#authorization(namespace, autoscaling);
     } catch (error) {
       const problem = { problem: (error as Error).message };
-      return new Map(serving.spec.models.map((m) => [m.name, autoscaling.metrics.map(() => problem)]));
+      const samples = new Map(serving.spec.models.map((m) => [m.name, autoscaling.metrics.map(() => problem)]));
+      return { samples, firstTokenP99: new Map() };
     }
     const options = { url: autoscaling.prometheus.url, authorization };
-    const entries = serving.spec.models.map(async (model) => {
-      const context = { namespace, serving: name, model: model.name };
-      const samples = autoscaling.metrics.map((m) => query(options, fillIn(m.query ?? defaultQuery(model.engine), context)));
-      return [model.name, await Promise.all(samples)] as const;
-    });
-    return new Map(await Promise.all(entries));
+    const samples = new Map<string, readonly Sample[]>();
+    const firstTokenP99 = new Map<string, number>();
+    await Promise.all(
+      serving.spec.models.map(async (model) => {
+        const context = { namespace, serving: name, model: model.name };
+        const queries = autoscaling.metrics.map((m) => m.query ?? defaultQuery(model.engine));
+        const [first, ...list] = await Promise.all([FIRST_TOKEN_P99, ...queries].map((q) => query(options, fillIn(q, context))));
+        samples.set(model.name, list);
+        if (first && 'value' in first) firstTokenP99.set(model.name, first.value);
+      }),
+    );
+    return { samples, firstTokenP99 };
   }
 
   async #authorization(namespace: string, { prometheus }: Autoscaling): Promise<string | null> {

@@ -13,7 +13,11 @@ export interface ServingState {
   /** How many replicas each model needs, and why. */
   readonly scale: ReadonlyMap<string, ScaleDecision>;
   readonly metrics: MetricsState;
+  /** Seconds to the first token that one in a hundred answers exceeds, by model, where it is known. */
+  readonly firstTokenP99: ReadonlyMap<string, number>;
   readonly gateways: readonly GatewayCopy[];
+  /** What the spec names and the cluster lacks, in one sentence, or null. */
+  readonly missing: string | null;
   /** What the API server said of the last object that it refused, or null. */
   readonly refusal: string | null;
 }
@@ -51,6 +55,12 @@ export interface Replica {
   /** It ran to an end, or was told to end. */
   readonly ending: boolean;
   readonly interruption: Interruption | null;
+  /** Its node is said to be at risk (a rebalance recommendation): nothing is lost yet. */
+  readonly advised: boolean;
+  /** Other pods of the operator's on its node. */
+  readonly neighbours: number;
+  /** Its pod's annotation; the ReplicaSet takes the cheapest first. */
+  readonly deletionCost: number;
   readonly unschedulable: string | null;
   readonly startProblem: string | null;
   /** Its start is known to the pool's memory. */

@@ -59,6 +59,7 @@ function modelStatus(d: ServingDraft, model: ServedModel): ModelStatus {
   const targets = d.deployments.filter((p) => p.model === model.name && p.replicas > 0);
   const pools: Record<string, number> = {};
   for (const { pool, replicas } of targets) pools[pool] = (pools[pool] ?? 0) + replicas;
+  const firstTokenP99 = d.state.firstTokenP99.get(model.name);
   const old = d.state.serving.status?.models?.find((m) => m.name === model.name);
   const startSeconds = (d.starts.get(model.name) ?? []).reduce<number | undefined>(
     // Half of what is known is the newest: images and weights change, single starts are odd.
@@ -74,6 +75,7 @@ function modelStatus(d: ServingDraft, model: ServedModel): ModelStatus {
     onDemandReady: answering.length - spotReady,
     leaving: own.filter((r) => r.interruption !== null).length,
     ...(decision?.queue === null || decision === undefined ? {} : { queue: decision.queue }),
+    ...(firstTokenP99 === undefined ? {} : { ttftP99: Number(firstTokenP99.toFixed(3)) }),
     ...(startSeconds === undefined ? {} : { startSeconds: Number(startSeconds.toFixed(1)) }),
     pools,
     ...(decision ? { reason: decision.reason } : {}),
@@ -121,6 +123,7 @@ function readyCondition(d: ServingDraft, models: readonly ModelStatus[]) {
   const type = 'Ready';
   if (d.state.serving.spec.suspend) return { type, status: 'False', reason: 'Suspended', message: 'spec.suspend is true' } as const;
   if (d.state.refusal !== null) return { type, status: 'False', reason: 'Refused', message: d.state.refusal } as const;
+  if (d.state.missing !== null) return { type, status: 'False', reason: 'MissingSecret', message: d.state.missing } as const;
   const short = models.filter((m) => m.ready < m.desired);
   if (short.length > 0) {
     const message = short.map((m) => `${m.name} has ${m.ready} of ${m.desired} replicas${waitsFor(d, m.name)}`).join('; ');

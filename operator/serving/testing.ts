@@ -20,6 +20,8 @@ export class Fleet {
   readonly scale = new Map<string, ScaleDecision>();
   metrics: MetricsState = { status: 'False', reason: 'NotUsed', message: 'spec.autoscaling is not set' };
   gateways: GatewayCopy[] = [gatewayCopy('gateway-1')];
+  missing: string | null = null;
+  firstTokenP99: ReadonlyMap<string, number> = new Map();
   #made = 0;
 
   constructor(spec: Record<string, unknown> = {}, pools: PoolView[] = [pool('aws-a'), pool('gcp-a')]) {
@@ -63,7 +65,9 @@ export class Fleet {
       poolsFor: () => this.pools.map((p) => ({ ...p, freeSlots: p.freeSlots - (this.living()[p.name] ?? 0) })),
       scale: this.scale,
       metrics: this.metrics,
+      firstTokenP99: this.firstTokenP99,
       gateways: this.gateways,
+      missing: this.missing,
       refusal: null,
     };
   }
@@ -79,18 +83,19 @@ export class Fleet {
       const deployment = `${model} ${track} ${name}`;
       this.deployments.set(deployment, { name: deployment, model, track, pool: name, replicas });
     }
+    for (const { pod, cost } of plan.deletionCosts) this.set(pod, { deletionCost: cost });
     for (const name of plan.removals) this.deployments.delete(name);
     for (const { pod } of plan.evictions) if (this.replicas.has(pod)) this.set(pod, { ending: true, readyAt: null });
     this.#runDeployments();
     return plan;
   }
 
-  /** As a ReplicaSet does: pods that are told to end do not count, those that are not ready go first. */
+  /** As a ReplicaSet does: pods that are told to end do not count; those that are not ready go first, then the cheapest. */
   #runDeployments(): void {
     for (const d of this.deployments.values()) {
       const own = [...this.replicas.values()].filter((r) => r.model === d.model && r.track === d.track && r.pool === d.pool && !r.ending);
       const surplus = own
-        .toSorted((a, b) => Number(a.readyAt !== null) - Number(b.readyAt !== null))
+        .toSorted((a, b) => Number(a.readyAt !== null) - Number(b.readyAt !== null) || a.deletionCost - b.deletionCost)
         .slice(0, Math.max(0, own.length - d.replicas));
       for (const r of surplus) this.set(r.name, { ending: true, readyAt: null });
       for (let i = own.length; i < d.replicas; i++) this.#make(d);
@@ -112,6 +117,9 @@ export class Fleet {
       gateKnown: false,
       ending: false,
       interruption: null,
+      advised: false,
+      neighbours: 0,
+      deletionCost: 0,
       unschedulable: null,
       startProblem: null,
       counted: false,

@@ -1,16 +1,17 @@
-// `npm run bench -- launch|recovery|notice|protocol|gateway [--json FILE]`: the operator's speed, as figures and as ratios in one run.
+// `npm run bench -- launch|recovery|notice|protocol|gateway|chaos-serving [--json FILE]`: the operator's speed, as figures and as ratios in one run.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildOperator } from '../../operator/build.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
+import { benchChaosServing, CHAOS_SETTINGS } from './chaos-serving.ts';
 import { benchGateway, GATEWAY_SETTINGS } from './gateway.ts';
 import { benchNotice, NOTICE_SETTINGS } from './notice.ts';
 import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
 import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
 
-const USAGE = `usage: npm run bench -- NAME [--json FILE]
+const USAGE = `usage: npm run bench -- NAME [--json FILE] [--minutes N]
 
   launch     1,000 trainings of 2 pods from first create to all running, against plain Jobs on the same control plane
   recovery   300 trainings of 2 pods, 20 of 300 nodes vanish: from then until the gangs on them run again
@@ -18,10 +19,19 @@ const USAGE = `usage: npm run bench -- NAME [--json FILE]
   protocol   the worker protocol: reports per second, and from a world's publication to its members
   gateway    requests per second and added time of the gateway, against the worker alone, a bare pass-through, nginx where it is
              installed, and another router where VICUNA_BENCH_ROUTER names one that takes vllm-router's flags
+  chaos-serving  streams on the embedded cluster for --minutes (default ${CHAOS_SETTINGS.minutes}) while every ${CHAOS_SETTINGS.faultEverySeconds} s a node is taken with notice, killed or
+             removed, or the gateway is rolled; then the same without mid-answer continuation
 `;
 
 /** What a figure must not exceed; calibrated on two cores shared with other work, see docs/benchmarks.md. */
-const LIMITS: Readonly<Record<string, number>> = { launchRatio: 1.2, requestsPerTraining: 6, noticeToDirectiveP99: 0.2 };
+const LIMITS: Readonly<Record<string, number>> = {
+  launchRatio: 1.2,
+  requestsPerTraining: 6,
+  noticeToDirectiveP99: 0.2,
+  failed: 0,
+  broken: 0,
+  different: 0,
+};
 
 async function withScale<T>(
   settings: ScaleSettings,
@@ -78,18 +88,21 @@ async function recovery(): Promise<Record<string, number>> {
   });
 }
 
-const BENCHES: Readonly<Record<string, { settings: object; run: () => Promise<object> }>> = {
+const say = (line: string) => console.log(`  ${line}`);
+
+const BENCHES: Readonly<Record<string, { settings: object; run: (minutes?: number) => Promise<object> }>> = {
   launch: { settings: SCALE_SETTINGS, run: launch },
   recovery: { settings: { ...SCALE_SETTINGS, trainings: 300 }, run: recovery },
   notice: { settings: NOTICE_SETTINGS, run: () => benchNotice(NOTICE_SETTINGS) },
-  gateway: { settings: GATEWAY_SETTINGS, run: () => benchGateway((line) => console.log(`  ${line}`)) },
+  gateway: { settings: GATEWAY_SETTINGS, run: () => benchGateway(say) },
+  'chaos-serving': { settings: CHAOS_SETTINGS, run: (minutes = CHAOS_SETTINGS.minutes) => benchChaosServing(minutes, say) },
   protocol: { settings: PROTOCOL_SETTINGS, run: () => benchProtocol(PROTOCOL_SETTINGS) },
 };
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: { json: { type: 'string' }, minutes: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   });
   const [name = ''] = positionals;
   const bench = BENCHES[name];
@@ -97,7 +110,9 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
-  const figures = (await bench.run()) as Record<string, unknown>;
+  const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
+  if (minutes !== undefined && !(minutes > 0)) throw new Error(`--minutes ${values.minutes} is no number of minutes`);
+  const figures = (await bench.run(minutes)) as Record<string, unknown>;
   for (const [figure, value] of Object.entries(figures))
     console.log(`  ${figure.padEnd(26)} ${typeof value === 'number' ? Number(value.toFixed(3)) : JSON.stringify(value)}`);
   const machine = { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version };

@@ -131,7 +131,9 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
     poolsFor: () => [poolView('pool')],
     scale,
     metrics,
+    firstTokenP99: new Map(),
     gateways: [],
+    missing: null,
     refusal: null,
   };
   expect(() => planServing(state, NOW), what).not.toThrow();

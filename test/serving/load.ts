@@ -5,6 +5,8 @@ export interface LoadOptions {
   readonly url: string;
   readonly model: string;
   readonly users: number;
+  /** A user's next question comes no sooner than this after the last one; 0 = as soon as that is answered. */
+  readonly everySeconds?: number;
   readonly maxTokens: number;
   readonly questions: readonly string[];
   /** The undisturbed greedy answer to each question, by question. */
@@ -99,6 +101,7 @@ export class Load {
   readonly figures: LoadFigures = { answers: 0, failed: 0, broken: 0, different: 0, continued: 0, slowestFirst: 0, longestPause: 0 };
   readonly #o: LoadOptions;
   readonly #users: Promise<void>[];
+  readonly #stop = Promise.withResolvers<void>();
   #stopped = false;
   #next = 0;
 
@@ -108,8 +111,11 @@ export class Load {
   }
 
   async #user(): Promise<void> {
-    const { url, model, maxTokens, questions, expected, onProblem } = this.#o;
-    while (!this.#stopped) {
+    const { url, model, maxTokens, questions, expected, onProblem, everySeconds = 0 } = this.#o;
+    for (let next = performance.now(); !this.#stopped; next += everySeconds * 1_000) {
+      await Promise.race([this.#stop.promise, new Promise((resolve) => setTimeout(resolve, next - performance.now()))]);
+      if (this.#stopped) return;
+      next = Math.max(next, performance.now() - everySeconds * 1_000);
       const question = questions[this.#next++ % questions.length] ?? '';
       const answer = await ask(url, model, question, maxTokens);
       const { figures } = this;
@@ -131,6 +137,7 @@ export class Load {
   /** Lets everybody finish; the figures. */
   async stop(): Promise<LoadFigures> {
     this.#stopped = true;
+    this.#stop.resolve();
     await Promise.all(this.#users);
     return this.figures;
   }

@@ -9,6 +9,8 @@ export class Breaker {
   readonly #now: () => number;
   #failures = 0;
   #openUntil = 0;
+  /** Its machine cannot be reached: no request tries it before that has changed. */
+  lost = false;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -16,7 +18,7 @@ export class Breaker {
 
   /** Whether requests may be sent. */
   get closed(): boolean {
-    return this.#openUntil <= this.#now();
+    return !this.lost && this.#openUntil <= this.#now();
   }
 
   succeeded(): void {
@@ -28,6 +30,11 @@ export class Breaker {
     this.#failures++;
     const over = this.#failures - FAILURES;
     if (over >= 0) this.#openUntil = this.#now() + Math.min(LONGEST_MS, FIRST_MS * 2 ** over);
+  }
+
+  /** Its machine can be reached again. */
+  found(): void {
+    this.lost = false;
   }
 
   /** The worker itself asks to be left alone: it is shutting down. */

@@ -312,6 +312,7 @@ class Relay {
     let begun = false;
     let done = false;
     response.on('data', (chunk: Buffer) => {
+      worker.heard++;
       if (begun) timer.refresh();
       try {
         const block = cutter.push(chunk);

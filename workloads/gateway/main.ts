@@ -16,6 +16,7 @@ import { Registration } from './fastchat/registration.ts';
 import { Gateway } from './gateway.ts';
 import { pageHandler } from './page.ts';
 import { createPrivateServer } from './private-server.ts';
+import { Pulse, TICK_MS } from './pulse.ts';
 import { createGatewayServer } from './server.ts';
 
 const { env } = process;
@@ -99,6 +100,8 @@ const reload = setInterval(() => {
     onProblem(error as Error);
   }
 }, KEYS_MS);
+const pulse = new Pulse(() => ready.registry.living());
+const pulses = setInterval(() => void pulse.tick(), TICK_MS);
 const port = Number(env.VICUNA_PORT ?? 8080);
 server.listen(port, '0.0.0.0');
 privateServer.listen(Number(env.VICUNA_PRIVATE_PORT ?? 9090), '0.0.0.0');
@@ -115,6 +118,7 @@ server.closeIdleConnections();
 const sweep = setInterval(() => server.closeIdleConnections(), 200);
 await closed;
 clearInterval(sweep);
+clearInterval(pulses);
 end.abort();
 privateServer.close();
 privateServer.closeAllConnections();

@@ -4,6 +4,8 @@ import { Worker, type WorkerSpec } from './worker.ts';
 export class Registry {
   readonly #now: () => number;
   readonly #sources = new Map<string, ReadonlyMap<string, Worker>>();
+  /** Workers of which no source tells any more, with answers under way. */
+  readonly #leaving = new Set<Worker>();
   readonly #byModel = new Map<string, Worker[]>();
   readonly #listeners: (() => void)[] = [];
 
@@ -24,7 +26,11 @@ export class Registry {
       const key = JSON.stringify(spec);
       after.set(key, before?.get(key) ?? new Worker(spec, this.#now));
     }
-    for (const [key, worker] of before ?? []) if (!after.has(key)) worker.close();
+    for (const [key, worker] of before ?? []) {
+      if (after.has(key)) continue;
+      worker.close();
+      if (worker.running > 0) this.#leaving.add(worker);
+    }
     this.#sources.set(source, after);
     this.#index();
     for (const listener of this.#listeners) listener();
@@ -48,6 +54,15 @@ export class Registry {
   /** Names of all models that workers answer for. */
   models(): string[] {
     return [...this.#byModel.keys()];
+  }
+
+  /** Those that requests may be sent to, and those that still owe answers. */
+  *living(): Iterable<Worker> {
+    yield* this.all();
+    for (const worker of this.#leaving) {
+      if (worker.running === 0) this.#leaving.delete(worker);
+      else yield worker;
+    }
   }
 
   all(): Worker[] {

@@ -39,6 +39,7 @@ export function callWorker({ worker, path, body, headers, timeoutMs, signal }: U
   const timer = setTimeout(() => call.destroy(new Error(`no answer within ${Math.round(timeoutMs / 1000)} s`)), timeoutMs);
   call.on('response', (response) => {
     clearTimeout(timer);
+    worker.heard++;
     response.once('close', () => signal.removeEventListener('abort', abort));
     resolve(response);
   });
@@ -74,6 +75,7 @@ export async function readAll(worker: Worker, response: IncomingMessage, limit: 
   const timer = setTimeout(() => response.destroy(new Error(`nothing for ${Math.round(idleMs / 1000)} s`)), idleMs);
   response.on('data', (chunk: Buffer) => {
     timer.refresh();
+    worker.heard++;
     size += chunk.length;
     if (size > limit) response.destroy(new Error(`an answer of more than ${limit} bytes`));
     else chunks.push(chunk);

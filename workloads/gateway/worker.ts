@@ -32,6 +32,8 @@ export class Worker {
   readonly #path: string;
   /** Requests that this gateway has under way there. */
   running = 0;
+  /** Counts what came from it: while it owes answers and this stays, it is silent. */
+  heard = 0;
 
   constructor(spec: WorkerSpec, now: () => number) {
     this.spec = spec;
@@ -42,6 +44,19 @@ export class Worker {
     const agent = this.secure ? new HttpsAgent(KEPT) : new HttpAgent(KEPT);
     this.#path = url.pathname.replace(/\/$/, '');
     this.#options = { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || (this.secure ? 443 : 80), agent };
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    return { host: String(this.#options.host), port: Number(this.#options.port) };
+  }
+
+  /** Its machine is gone: what waits for it fails now. */
+  vanished(): void {
+    this.breaker.lost = true;
+    const { sockets, freeSockets } = this.#options.agent as HttpAgent;
+    const gone = new Error('its machine has vanished');
+    for (const list of [...Object.values(sockets), ...Object.values(freeSockets)])
+      for (const socket of [...(list ?? [])]) socket.destroy(gone);
   }
 
   /** Options of a request to the worker. */

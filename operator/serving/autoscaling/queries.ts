@@ -29,6 +29,10 @@ export function defaultQuery(engine: ServedModel['engine']): string {
   return `(${engines} or 0 * ${gateway}) + ${gateway}`;
 }
 
+/** Seconds to the first piece of a streamed answer that one in a hundred exceeds, at the gateway; no number while nobody asks. */
+export const FIRST_TOKEN_P99 =
+  'histogram_quantile(0.99, sum by (le) (rate(vicuna_gateway_time_to_first_token_seconds_bucket{namespace="{namespace}",vicuna_run_serving="{serving}",model="{model}"}[5m])))';
+
 /** The query with the names of what it is about; values are escaped as PromQL's strings are. */
 export function fillIn(query: string, context: QueryContext): string {
   return query.replace(/\{(namespace|serving|model)\}/g, (_, name: keyof QueryContext) => context[name].replace(/["\\]/g, '\\$&'));
