@@ -31,6 +31,8 @@ interface ServingScale {
   readonly models: Map<string, ModelState>;
   /** Newest samples by model and metric; null = none were taken yet. */
   samples: ReadonlyMap<string, readonly Sample[]> | null;
+  /** Models that had replicas which answer when they were last decided on. */
+  readonly answering: Set<string>;
   /** Seconds, by model; what could not be read is not there. */
   firstTokenP99: ReadonlyMap<string, number>;
   /** Samples that no decision was made of yet. */
@@ -91,6 +93,9 @@ export class Scaling {
     replicas: readonly Replica[],
     now: number,
   ): ScaleDecision {
+    const ready = replicas.filter((r) => r.model === model.name && r.readyAt !== null && r.interruption === null).length;
+    if (ready > 0) known.answering.add(model.name);
+    else known.answering.delete(model.name);
     const state = known.models.get(model.name) ?? { memory: EMPTY_MEMORY, decision: null };
     known.models.set(model.name, state);
     const status = serving.status?.models?.find((m) => m.name === model.name);
@@ -106,7 +111,7 @@ export class Scaling {
       {
         settings,
         current,
-        ready: replicas.filter((r) => r.model === model.name && r.readyAt !== null && r.interruption === null).length,
+        ready,
         startSeconds: model.startSeconds ?? status?.startSeconds ?? ASSUMED_START_SECONDS,
         metrics: autoscaling.metrics.map(({ name, target, type, activation }, i) => ({
           name,
@@ -133,6 +138,7 @@ export class Scaling {
     const known = this.#servings.get(key) ?? {
       models: new Map(),
       samples: null,
+      answering: new Set(),
       firstTokenP99: new Map(),
       fresh: false,
       polling: false,
@@ -149,7 +155,7 @@ export class Scaling {
     known.polling = true;
     const { autoscaling } = known.latest.spec;
     if (autoscaling) {
-      const { samples, firstTokenP99 } = await this.#read(known.latest, autoscaling);
+      const { samples, firstTokenP99 } = await this.#read(known.latest, autoscaling, known.answering);
       known.samples = samples;
       known.firstTokenP99 = firstTokenP99;
       known.fresh = true;
@@ -165,7 +171,7 @@ export class Scaling {
   }
 
   /** All metrics of all models, at the same time. */
-  async #read(serving: VicunaServing, autoscaling: Autoscaling): Promise<Reading> {
+  async #read(serving: VicunaServing, autoscaling: Autoscaling, answering: ReadonlySet<string>): Promise<Reading> {
     const { namespace = 'default', name = '' } = serving.metadata;
     const query = this.#o.query ?? queryPrometheus;
     let authorization: string | null = null;
@@ -182,7 +188,7 @@ export class Scaling {
     await Promise.all(
       serving.spec.models.map(async (model) => {
         const context = { namespace, serving: name, model: model.name };
-        const queries = autoscaling.metrics.map((m) => m.query ?? defaultQuery(model.engine));
+        const queries = autoscaling.metrics.map((m) => m.query ?? defaultQuery(model.engine, answering.has(model.name)));
         const [first, ...list] = await Promise.all([FIRST_TOKEN_P99, ...queries].map((q) => query(options, fillIn(q, context))));
         samples.set(model.name, list);
         if (first && 'value' in first) firstTokenP99.set(model.name, first.value);

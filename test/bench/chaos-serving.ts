@@ -12,10 +12,10 @@ export const CHAOS_SETTINGS = {
   minutes: 20,
   faultEverySeconds: 30,
   workers: 3,
-  users: 4,
+  users: 6,
   /** A user asks again this long after the last question, or when it is answered: the load stays what two cores can carry. */
-  questionEverySeconds: 2.5,
-  maxTokens: 200,
+  questionEverySeconds: 6,
+  maxTokens: 300,
   noticeSeconds: 10,
   seed: 20_261_124,
 };
@@ -86,7 +86,9 @@ async function chaos(
   const startedAt = performance.now();
   const rounds = Math.floor((minutes * 60) / CHAOS_SETTINGS.faultEverySeconds);
   for (let round = 0; round < rounds; round++) {
-    await new Promise((resolve) => setTimeout(resolve, startedAt + round * CHAOS_SETTINGS.faultEverySeconds * 1_000 - performance.now()));
+    await new Promise((resolve) =>
+      setTimeout(resolve, Math.max(0, startedAt + round * CHAOS_SETTINGS.faultEverySeconds * 1_000 - performance.now())),
+    );
     const kind = KINDS[round % KINDS.length] as Kind;
     const victim = kind === 'gateway' ? 'gateway' : await pick(stage, random);
     faults[kind]++;

@@ -46,6 +46,8 @@ export function ask(url: string, model: string, question: string, maxTokens: num
     stream: true,
     temperature: 0,
     max_tokens: maxTokens,
+    // Every answer is as long as it may be: a fault has an answer to strike.
+    ignore_eos: true,
   });
   const startedAt = performance.now();
   const found = { status: 0, text: '', done: false, continued: 0, firstSeconds: 0, longestPause: 0, problem: null as string | null };
@@ -113,7 +115,7 @@ export class Load {
   async #user(): Promise<void> {
     const { url, model, maxTokens, questions, expected, onProblem, everySeconds = 0 } = this.#o;
     for (let next = performance.now(); !this.#stopped; next += everySeconds * 1_000) {
-      await Promise.race([this.#stop.promise, new Promise((resolve) => setTimeout(resolve, next - performance.now()))]);
+      await Promise.race([this.#stop.promise, new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())))]);
       if (this.#stopped) return;
       next = Math.max(next, performance.now() - everySeconds * 1_000);
       const question = questions[this.#next++ % questions.length] ?? '';

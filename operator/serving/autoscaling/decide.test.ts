@@ -204,9 +204,9 @@ describe('a burst', () => {
 
 describe('a load that grows', () => {
   it('is met for the time when a replica that starts now will answer', () => {
-    const growing = (startSeconds: number) => play((s) => 8 + s / 2, 60, { startSeconds }).at(-1) ?? 0;
+    const growing = (startSeconds: number) => play((s) => 8 + s / 2, 150, { startSeconds }).at(-1) ?? 0;
     expect(growing(60)).toBeGreaterThan(growing(0));
-    expect(growing(60)).toBeLessThanOrEqual(Math.ceil((2 * 38) / 8));
+    expect(growing(60)).toBeLessThanOrEqual(Math.ceil((2 * 83) / 8));
   });
 });
 

@@ -1,5 +1,6 @@
 import type { ScaleDecision } from '../state.ts';
 import { scheduledMin, type Window } from './schedule.ts';
+import { forecast, TREND_MS } from './trend.ts';
 
 export interface Rate {
   /** Within it the most cautious proposal counts. */
@@ -56,11 +57,6 @@ export const EMPTY_MEMORY: ScalingMemory = { proposals: [], changes: [], values:
 
 /** A model that requests wait for is kept for so long after the last of them. */
 const DEMAND_MS = 60_000;
-/** The trend is taken from so many seconds. */
-const TREND_SECONDS = 60;
-/** A trend is followed up to so many times the present value: what grows fast now may stop growing. */
-const LONGEST_LEAD = 2;
-
 /** How many replicas a model needs, with the reason, and what to remember. Pure. */
 export function decideReplicas(
   input: ScalingInput,
@@ -128,7 +124,7 @@ function wishOfMetric(metric: MetricInput, value: number, input: ScalingInput, v
   const { settings, current, startSeconds } = input;
   // Replicas that start have no part in the value yet, but will: as that autoscaler does, they are not counted on the way up.
   const ready = Math.max(1, Math.min(input.ready, current));
-  const expected = Math.max(value, ahead(values[metric.name] ?? [], startSeconds, now));
+  const expected = forecast(values[metric.name] ?? [], { at: now, value }, startSeconds);
   const said = `${metric.name} is ${format(value)}${expected > value * 1.05 ? `, heading for ${format(expected)}` : ''}`;
   if (metric.type === 'perReplica') {
     // The whole load is known, whoever carries it now: it needs so many replicas.
@@ -144,28 +140,6 @@ function wishOfMetric(metric: MetricInput, value: number, input: ScalingInput, v
   // Replicas that start already count: they will bring the value down.
   const replicas = ratio > 1 ? Math.max(current, wanted) : Math.min(current, wanted);
   return { replicas, reason: `${said}, target ${format(metric.target)}` };
-}
-
-/** Where the value will be when a replica that is started now answers: its line over the last minute, gone on with. */
-function ahead(values: readonly { at: number; value: number }[], startSeconds: number, now: number): number {
-  const recent = values.filter((v) => now - v.at <= TREND_SECONDS * 1000);
-  const last = recent.at(-1)?.value ?? 0;
-  if (recent.length < 3) return last;
-  const meanAt = recent.reduce((sum, v) => sum + v.at, 0) / recent.length;
-  const mean = recent.reduce((sum, v) => sum + v.value, 0) / recent.length;
-  let over = 0;
-  let under = 0;
-  let scatter = 0;
-  for (const { at, value } of recent) {
-    over += (at - meanAt) * (value - mean);
-    under += (at - meanAt) ** 2;
-  }
-  const slope = under === 0 ? 0 : over / under;
-  for (const { at, value } of recent) scatter += (value - mean - slope * (at - meanAt)) ** 2;
-  const rise = slope * ((recent.at(-1)?.at ?? 0) - (recent[0]?.at ?? 0));
-  // A trend that is no clearer than the noise around it is none.
-  if (rise <= 2 * Math.sqrt(scatter / recent.length)) return last;
-  return Math.min(last * LONGEST_LEAD, last + slope * startSeconds * 1000);
 }
 
 /** Whether the load of the last seconds is so much more than the ready replicas are made for. */
@@ -210,8 +184,8 @@ function limitRate(
   return wish > current ? Math.min(wish, Math.max(current, before + step)) : Math.max(wish, Math.min(current, before - step));
 }
 
-function remember({ metrics, startSeconds }: ScalingInput, memory: ScalingMemory, now: number): ScalingMemory['values'] {
-  const keep = Math.max(TREND_SECONDS, startSeconds) * 1000;
+function remember({ metrics, settings }: ScalingInput, memory: ScalingMemory, now: number): ScalingMemory['values'] {
+  const keep = Math.max(TREND_MS, settings.panic.windowSeconds * 1000);
   const entries = metrics.map(({ name, sample }) => {
     const before = (memory.values[name] ?? []).filter((v) => now - v.at <= keep);
     return [name, 'value' in sample ? [...before, { at: now, value: sample.value }] : before] as const;

@@ -16,6 +16,16 @@ describe('an answer of Prometheus', () => {
     ['infinity', vector('+Inf'), { problem: 'the query gives +Inf' }],
     ['an old value', answer([{ metric: {}, value: [NOW / 1000 - 300, '1'] }]), { problem: 'the value is 300 s old' }],
     ['a range', answer([], 'matrix'), { problem: 'the query gives a matrix, and one number is needed' }],
+    [
+      'a histogram',
+      answer([{ metric: {}, histogram: [NOW / 1000, {}] }]),
+      { problem: 'the query gives a histogram, and one number is needed' },
+    ],
+    [
+      'doubted',
+      JSON.stringify({ status: 'success', warnings: ['a store is away'], data: { resultType: 'vector', result: [] } }),
+      { problem: 'Prometheus warns of the result: a store is away' },
+    ],
     ['a refusal', JSON.stringify({ status: 'error', error: 'parse error' }), { problem: 'Prometheus refuses the query: parse error' }],
     ['no JSON', '<html>', { problem: 'Prometheus’ answer is no JSON' }],
     ['something else', '{}', { problem: 'Prometheus refuses the query: undefined' }],
@@ -37,7 +47,12 @@ describe('queries', () => {
   });
 
   it('ask each engine for what it calls its requests', () => {
-    expect(defaultQuery('vllm')).toContain('vllm:num_requests_waiting');
-    expect(defaultQuery('sglang')).toContain('sglang:num_queue_reqs');
+    expect(defaultQuery('vllm', true)).toContain('vllm:num_requests_waiting');
+    expect(defaultQuery('sglang', true)).toContain('sglang:num_queue_reqs');
+  });
+
+  it('take engines without series for idle only while none of them answers', () => {
+    expect(defaultQuery('vllm', true)).not.toContain('vector(0)');
+    expect(defaultQuery('vllm', false)).toContain('or vector(0)) + sum(vicuna_gateway_queued_requests');
   });
 });

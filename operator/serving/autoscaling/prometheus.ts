@@ -36,18 +36,21 @@ export async function queryPrometheus(
 
 /** The sample in an answer of the query API. */
 export function sampleIn(text: string, now: number): Sample {
-  let answer: { status?: string; error?: string; data?: { resultType?: string; result?: unknown } };
+  let answer: { warnings?: unknown[]; status?: string; error?: string; data?: { resultType?: string; result?: unknown } };
   try {
     answer = JSON.parse(text);
   } catch {
     return { problem: 'Prometheus’ answer is no JSON' };
   }
   if (answer.status !== 'success') return { problem: `Prometheus refuses the query: ${String(answer.error).slice(0, 300)}` };
+  // Part of the data may be missing then, and a part of a sum is less than the sum.
+  if (answer.warnings?.length) return { problem: `Prometheus warns of the result: ${String(answer.warnings[0]).slice(0, 300)}` };
   const { resultType, result } = answer.data ?? {};
   if (resultType === 'scalar') return sampleOf(result, now);
   if (resultType !== 'vector' || !Array.isArray(result)) return { problem: `the query gives a ${resultType}, and one number is needed` };
   if (result.length === 0) return { problem: 'the query gives nothing: no such series, or its target is not scraped' };
   if (result.length > 1) return { problem: `the query gives ${result.length} series, and one number is needed: sum or aggregate them` };
+  if ((result[0] as { histogram?: unknown }).histogram) return { problem: 'the query gives a histogram, and one number is needed' };
   return sampleOf((result[0] as { value?: unknown }).value, now);
 }
 

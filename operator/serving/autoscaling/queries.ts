@@ -14,19 +14,26 @@ export interface QueryContext {
   readonly model: string;
 }
 
+/** Older samples do not count: what writes remotely leaves no mark when it stops, and Prometheus gives its last word for 5 minutes. */
+const FRESH_SECONDS = 120;
+
 /**
  * Requests that wait for a model or are being answered, at its engines and at the gateway. Scrapes must carry the pods' namespace and
- * labels, as Prometheus' usual Kubernetes configuration gives them (`__meta_kubernetes_pod_label_…` by labelmap). A model without
- * replicas has no series of its engines; the gateway's, which are always there, say that it is Prometheus that works and the model that
- * is idle. Without the gateway's, the result is empty, which holds.
+ * labels, as Prometheus' usual Kubernetes configuration gives them (`__meta_kubernetes_pod_label_…` by labelmap).
+ *
+ * A sum over no series is empty, not 0, and that keeps a model alive whose metrics are gone: an empty answer holds. The engines' part
+ * may be 0 for want of series only while none of them answers (`replicasAnswer` is false); then what waits at the gateway is all the
+ * load there is. The gateway's part is never made up: it shows 0 for an idle model.
  */
-export function defaultQuery(engine: ServedModel['engine']): string {
-  const ofEngine = '{namespace="{namespace}",vicuna_run_serving="{serving}",vicuna_run_model="{model}"}';
-  const ofGateway = '{namespace="{namespace}",vicuna_run_serving="{serving}",model="{model}"}';
-  const engines = NAMES[engine].map((name) => `sum(${name}${ofEngine})`).join(' + ');
-  const gateway = `sum(vicuna_gateway_queued_requests${ofGateway})`;
-  // "or" keeps its left side where there is one: no series of engines count as 0 only where the gateway's are there.
-  return `(${engines} or 0 * ${gateway}) + ${gateway}`;
+export function defaultQuery(engine: ServedModel['engine'], replicasAnswer: boolean): string {
+  const here = 'namespace="{namespace}",vicuna_run_serving="{serving}"';
+  const engines = NAMES[engine].map((name) => total(name, `${here},vicuna_run_model="{model}"`)).join(' + ');
+  return `(${engines}${replicasAnswer ? '' : ' or vector(0)'}) + ${total('vicuna_gateway_queued_requests', `${here},model="{model}"`)}`;
+}
+
+function total(metric: string, labels: string): string {
+  const series = `${metric}{${labels}}`;
+  return `sum(${series} and timestamp(${series}) > time() - ${FRESH_SECONDS})`;
 }
 
 /** Seconds to the first piece of a streamed answer that one in a hundred exceeds, at the gateway; no number while nobody asks. */
