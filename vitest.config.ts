@@ -10,6 +10,16 @@ export default defineConfig({
           include: ['operator/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
         },
       },
+      // Other people's clients, unchanged, against gateway and engine.
+      {
+        test: {
+          name: 'clients',
+          include: ['test/clients/**/*.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: 'integration',

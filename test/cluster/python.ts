@@ -10,25 +10,25 @@ const LOCK = join(ROOT, 'workloads', 'requirements-cpu.lock');
 const UV = 'uv==0.13.9';
 
 /**
- * The Python packages of the trainer for CPUs, installed from the lock file into one directory of the cache. Pods mount it read-only:
+ * The Python packages of a lock file (the trainer's for CPUs, if none is named), installed into one directory of the cache. Pods mount it read-only:
  * four copies in four image stores would take 15 GB.
  */
-export async function pythonSitePackages(): Promise<string> {
-  const key = createHash('sha256').update(readFileSync(LOCK)).digest('hex').slice(0, 12);
+export async function pythonSitePackages(lock = LOCK): Promise<string> {
+  const key = createHash('sha256').update(readFileSync(lock)).digest('hex').slice(0, 12);
   const target = join(CACHE, 'python', key);
   if (!existsSync(target)) {
     await withLock(join(CACHE, 'python', '.lock'), async () => {
-      if (!existsSync(target)) await install(target);
+      if (!existsSync(target)) await install(lock, target);
     });
   }
   return target;
 }
 
-async function install(target: string): Promise<void> {
+async function install(lock: string, target: string): Promise<void> {
   const uv = await ensureUv();
   await inScratch(dirname(target), async (scratch) => {
     const site = join(scratch, 'site');
-    const source = ['--no-deps', '--require-hashes', '--only-binary', ':all:', '-r', LOCK];
+    const source = ['--no-deps', '--require-hashes', '--only-binary', ':all:', '-r', lock];
     const place = ['--python-version', '3.11', '--link-mode', 'copy', '--no-cache', '--target', site];
     await run(uv, ['pip', 'install', '--quiet', ...source, ...place]);
     renameSync(site, target);

@@ -27,7 +27,7 @@ export async function prepareInputs(client: KubeClient, s3: S3): Promise<void> {
 }
 
 /** A LLaMA of a million random parameters and a tokenizer trained on the conversations; made once. */
-async function tinyModel(): Promise<string> {
+export async function tinyModel(): Promise<string> {
   const directory = join(CACHE, 'tiny-model');
   mkdirSync(directory, { recursive: true });
   if (readdirSync(directory).length === 0) {
