@@ -14,7 +14,7 @@ export const CHAOS_SETTINGS = {
   workers: 3,
   users: 6,
   /** A user asks again this long after the last question, or when it is answered: the load stays what two cores can carry. */
-  questionEverySeconds: 6,
+  questionEverySeconds: 5.3,
   maxTokens: 300,
   noticeSeconds: 10,
   seed: 20_261_124,

@@ -109,12 +109,13 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#o = options;
-    this.#users = Array.from({ length: options.users }, () => this.#user());
+    this.#users = Array.from({ length: options.users }, (_, i) => this.#user(i));
   }
 
-  async #user(): Promise<void> {
-    const { url, model, maxTokens, questions, expected, onProblem, everySeconds = 0 } = this.#o;
-    for (let next = performance.now(); !this.#stopped; next += everySeconds * 1_000) {
+  async #user(index: number): Promise<void> {
+    const { url, model, maxTokens, questions, expected, onProblem, everySeconds = 0, users } = this.#o;
+    const first = performance.now() + (index / users) * everySeconds * 1_000;
+    for (let next = first; !this.#stopped; next += everySeconds * 1_000) {
       await Promise.race([this.#stop.promise, new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())))]);
       if (this.#stopped) return;
       next = Math.max(next, performance.now() - everySeconds * 1_000);
