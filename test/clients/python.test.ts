@@ -13,7 +13,7 @@ afterAll(() => stack?.stop());
 
 describe("OpenAI's Python client", () => {
   it('gets answers, streams, completions, models, errors and limits as from OpenAI', async () => {
-    const site = await pythonSitePackages(join(import.meta.dirname, 'requirements.lock'));
+    const site = await pythonSitePackages(join(import.meta.dirname, 'openai.lock'));
     const args = [join(import.meta.dirname, 'python_client.py'), stack.url, KEY, LIMITED_KEY, MODEL];
     await run('python3', args, { env: { PYTHONPATH: site, PYTHONDONTWRITEBYTECODE: '1' } });
   });
