@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type MultiplexRequest, multiplex, multiplexOnFewestNodes, type SharedModel } from './multiplex.ts';
+import { attainmentIn, type MultiplexRequest, multiplex, multiplexOnFewestNodes, type SharedModel } from './multiplex.ts';
 
 const model = (name: string, perWindow: number, weightsGiB = 3): SharedModel => ({
   name,
@@ -23,6 +23,16 @@ describe('models that share GPUs', () => {
     expect(new Set(groups.flatMap((g) => g.models))).toEqual(new Set(['a', 'b', 'idle']));
     expect(attainment).toBeGreaterThan(0.99);
     expect(attainmentOf.get('idle')).toBe(1);
+  });
+
+  it('fare in groups that there are as planned, and worse once the load has moved', () => {
+    const before = request([model('a', 200), model('b', 1), model('c', 1)]);
+    const plan = multiplex(before);
+    expect(attainmentIn(before, plan.groups)).toEqual({ attainment: plan.attainment, attainmentOf: plan.attainmentOf });
+    const onlyA = plan.groups.map((group) => ({ ...group, models: group.models.filter((name) => name !== 'b') }));
+    expect(attainmentIn(before, onlyA).attainmentOf.get('b')).toBe(0);
+    const after = request([model('a', 2_000), model('b', 1), model('c', 1)]);
+    expect(attainmentIn(after, plan.groups).attainment).toBeLessThan(0.9);
   });
 
   it('need as few nodes as reach the attainment', () => {

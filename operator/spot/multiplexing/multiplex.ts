@@ -1,4 +1,5 @@
-import { mergeArrivals, timesFromCounts } from './arrivals.ts';
+import { type Arrivals, mergeArrivals, timesFromCounts } from './arrivals.ts';
+import { type Evaluation, evaluate } from './evaluate.ts';
 import type { GpuNodes } from './groups.ts';
 import { NoRoomError, planPlacement } from './planner.ts';
 import type { ModelProfile, Parallelism } from './profile.ts';
@@ -25,39 +26,57 @@ export interface ModelGroup extends Parallelism {
   readonly models: readonly string[];
 }
 
-export interface MultiplexPlan {
-  readonly groups: readonly ModelGroup[];
-  /** Share of the past requests that it would have answered within their SLO. */
+/** How past requests would have fared. */
+export interface Attainment {
+  /** Share of them answered within their SLO. */
   readonly attainment: number;
   /** The same for each model. */
   readonly attainmentOf: ReadonlyMap<string, number>;
+}
+
+export interface MultiplexPlan extends Attainment {
+  readonly groups: readonly ModelGroup[];
 }
 
 /**
  * Which models share which GPUs, for requests as they came lately. The same request has the same plan. Throws if a model fits no group or
  * all do not fit together; the message says what to change.
  */
-export function multiplex({ models, windowSeconds, gpus, sloScale }: MultiplexRequest): MultiplexPlan {
-  const arrivals = mergeArrivals(models.map((model, m) => timesFromCounts(model.requestsPerWindow, windowSeconds, seededRandom(m + 1))));
-  const { groups, evaluation } = planPlacement({ models, gpus, arrivals, sloScale });
-  return {
-    groups: groups
-      .filter((group) => group.models.length > 0)
-      .map(({ node, firstGpu, pipeline, tensor, models: held }) => ({
-        node,
-        gpus: Array.from({ length: pipeline * tensor }, (_, i) => firstGpu + i),
-        pipeline,
-        tensor,
-        models: held.map((m) => (models[m] as SharedModel).name),
-      })),
-    attainment: evaluation.attainment,
-    attainmentOf: new Map(
-      models.map(({ name }, m) => {
-        const asked = evaluation.requests[m] as number;
-        return [name, asked === 0 ? 1 : (evaluation.served[m] as number) / asked];
-      }),
-    ),
-  };
+export function multiplex(request: MultiplexRequest): MultiplexPlan {
+  const { models, gpus, sloScale } = request;
+  const { groups, evaluation } = planPlacement({ models, gpus, arrivals: arrivalsOfHistory(request), sloScale });
+  const named = groups
+    .filter((group) => group.models.length > 0)
+    .map(({ node, firstGpu, pipeline, tensor, models: held }) => ({
+      node,
+      gpus: Array.from({ length: pipeline * tensor }, (_, i) => firstGpu + i),
+      pipeline,
+      tensor,
+      models: held.map((m) => (models[m] as SharedModel).name),
+    }));
+  return { groups: named, ...attainmentFrom(models, evaluation) };
+}
+
+/** How the requests would have fared in groups that there are: a new plan is worth moving models only if it is better than that. */
+export function attainmentIn(request: MultiplexRequest, groups: readonly ModelGroup[]): Attainment {
+  const { models, sloScale } = request;
+  const placed = groups.map(({ node, gpus, pipeline, tensor, models: held }) => ({
+    node,
+    firstGpu: gpus[0] ?? 0,
+    pipeline,
+    tensor,
+    models: [...models.keys()].filter((m) => held.includes((models[m] as SharedModel).name)),
+  }));
+  return attainmentFrom(models, evaluate(models, placed, arrivalsOfHistory(request), sloScale));
+}
+
+function arrivalsOfHistory({ models, windowSeconds }: MultiplexRequest): Arrivals {
+  return mergeArrivals(models.map((model, m) => timesFromCounts(model.requestsPerWindow, windowSeconds, seededRandom(m + 1))));
+}
+
+function attainmentFrom(models: readonly SharedModel[], { attainment, requests, served }: Evaluation): Attainment {
+  const share = (m: number) => (requests[m] === 0 ? 1 : (served[m] as number) / (requests[m] as number));
+  return { attainment, attainmentOf: new Map(models.map(({ name }, m) => [name, share(m)])) };
 }
 
 /**
