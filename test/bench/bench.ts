@@ -1,4 +1,4 @@
-// `npm run bench -- launch|recovery|notice|protocol|gateway|chaos-serving [--json FILE]`: the operator's speed, as figures and as ratios in one run.
+// `npm run bench -- NAME [--json FILE]`: the operator's speed, as figures and as ratios in one run. USAGE says the names.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,6 +7,7 @@ import { buildOperator } from '../../operator/build.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
 import { benchChaosServing, CHAOS_SETTINGS } from './chaos-serving.ts';
 import { benchGateway, GATEWAY_SETTINGS } from './gateway.ts';
+import { benchMultiplexing, MULTIPLEXING_SETTINGS } from './multiplexing.ts';
 import { benchNotice, NOTICE_SETTINGS } from './notice.ts';
 import { benchProtocol, PROTOCOL_SETTINGS } from './protocol-server.ts';
 import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
@@ -19,8 +20,12 @@ const USAGE = `usage: npm run bench -- NAME [--json FILE] [--minutes N]
   protocol   the worker protocol: reports per second, and from a world's publication to its members
   gateway    requests per second and added time of the gateway, against the worker alone, a bare pass-through, nginx where it is
              installed, and another router where VICUNA_BENCH_ROUTER names one that takes vllm-router's flags
-  chaos-serving  streams on the embedded cluster for --minutes (default ${CHAOS_SETTINGS.minutes}) while every ${CHAOS_SETTINGS.faultEverySeconds} s a node is taken with notice, killed or
-             removed, or the gateway is rolled; then the same without mid-answer continuation
+  chaos-serving
+              streams on the embedded cluster for --minutes (default ${CHAOS_SETTINGS.minutes}) while every ${CHAOS_SETTINGS.faultEverySeconds} s a node is taken with notice, killed or
+              removed, or the gateway is rolled; then the same without mid-answer continuation
+  multiplexing
+             requests within their SLO when models share groups of GPUs, against selective replication and one model per GPU,
+             simulated over bursty arrivals, and over traces where ../shared/data/arrivals has them
 `;
 
 /** What a figure must not exceed; calibrated on two cores shared with other work, see docs/benchmarks.md. */
@@ -31,6 +36,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   failed: 0,
   broken: 0,
   different: 0,
+  plannerSeconds: 10,
 };
 
 async function withScale<T>(
@@ -96,6 +102,7 @@ const BENCHES: Readonly<Record<string, { settings: object; run: (minutes?: numbe
   notice: { settings: NOTICE_SETTINGS, run: () => benchNotice(NOTICE_SETTINGS) },
   gateway: { settings: GATEWAY_SETTINGS, run: () => benchGateway(say) },
   'chaos-serving': { settings: CHAOS_SETTINGS, run: (minutes = CHAOS_SETTINGS.minutes) => benchChaosServing(minutes, say) },
+  multiplexing: { settings: MULTIPLEXING_SETTINGS, run: async () => benchMultiplexing() },
   protocol: { settings: PROTOCOL_SETTINGS, run: () => benchProtocol(PROTOCOL_SETTINGS) },
 };
 
@@ -113,7 +120,8 @@ async function main(): Promise<number> {
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
   if (minutes !== undefined && !(minutes > 0)) throw new Error(`--minutes ${values.minutes} is no number of minutes`);
   const figures = (await bench.run(minutes)) as Record<string, unknown>;
-  for (const [figure, value] of Object.entries(figures))
+  // Lists have been printed as tables.
+  for (const [figure, value] of Object.entries(figures).filter(([, value]) => !Array.isArray(value)))
     console.log(`  ${figure.padEnd(26)} ${typeof value === 'number' ? Number(value.toFixed(3)) : JSON.stringify(value)}`);
   const machine = { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version };
   if (values.json) {
