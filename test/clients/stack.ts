@@ -11,7 +11,7 @@ export const MODEL = 'tiny';
 export const KEY = 'key-without-limits';
 /** A key for one request a minute. */
 export const LIMITED_KEY = 'key-for-one-request';
-const WAIT_MS = 25_000;
+const WAIT_MS = 90_000;
 
 /** The gateway and one engine behind it, each a process of its own, as they are run. */
 export class Stack {
@@ -27,7 +27,8 @@ export class Stack {
     this.#directory = directory;
   }
 
-  static async start(): Promise<Stack> {
+  /** `registration` = the secret by which FastChat's workers may plug themselves in. */
+  static async start({ registration }: { registration?: string } = {}): Promise<Stack> {
     const directory = mkdtempSync(join(tmpdir(), 'vicuna-clients-'));
     const [port, privatePort, enginePort] = await Promise.all([freePort(), freePort(), freePort()]);
     const engineUrl = `http://127.0.0.1:${enginePort}`;
@@ -37,7 +38,11 @@ export class Stack {
     writeFileSync(join(keys, 'limited'), JSON.stringify({ key: LIMITED_KEY, requestsPerMinute: 1 }));
     const config = join(directory, 'gateway.json');
     const models = [{ name: MODEL, engine: 'transformers' }];
-    writeFileSync(config, JSON.stringify({ models, workers: [{ url: engineUrl, models: [MODEL] }], apiKeys: { directory: keys } }));
+    const secretFile = join(directory, 'registration');
+    if (registration !== undefined) writeFileSync(secretFile, registration);
+    const workers = [{ url: engineUrl, models: [MODEL] }];
+    const plugging = registration === undefined ? {} : { registration: { secretFile } };
+    writeFileSync(config, JSON.stringify({ models, workers, apiKeys: { directory: keys }, ...plugging }));
 
     const python = await pythonEnvironment();
     const path = { ...python, PYTHONPATH: `${join(ROOT, 'workloads', 'engine')}:${python.PYTHONPATH}` };
@@ -114,7 +119,7 @@ async function answers(url: string, headers: Record<string, string> = {}): Promi
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
