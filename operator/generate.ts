@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
+import { gatewayMetricDefinitions } from '../workloads/gateway/metrics.ts';
 import { customResourceDefinition } from './api/crd.ts';
 import { KINDS } from './api/kinds.ts';
 import { apiReference, presetsReference } from './api/reference.ts';
@@ -21,7 +22,7 @@ export function generatedFiles(): Map<string, string> {
   }
   files.set('docs/reference/api.md', apiReference(KINDS));
   files.set('docs/reference/presets.md', presetsReference(PRESETS));
-  files.set('docs/reference/metrics.md', metricsReference());
+  files.set('docs/reference/metrics.md', metricsReference(gatewayMetricDefinitions()));
   return files;
 }
 

@@ -383,7 +383,7 @@ const spec = z
     credentials: credentials('engines'),
     weightsCache: z
       .strictObject({
-        hostPath: formed(DIRECTORY, 'hostPath: a directory of each node, writable by uid 1000.'),
+        hostPath: formed(DIRECTORY, 'hostPath: a directory of each node; it is made, and given to the engine’s user, where it is missing.'),
       })
       .optional()
       .describe(

@@ -392,11 +392,10 @@ export const METRICS = {
 } as const satisfies Record<string, MetricDefinition>;
 
 /** The metrics as a Markdown page for docs/reference. */
-export function metricsReference(): string {
+export function metricsReference(gateway: readonly Pick<MetricDefinition, 'name' | 'type' | 'labels' | 'help'>[]): string {
+  const row = ({ name, type, labels, help }: Pick<MetricDefinition, 'name' | 'type' | 'labels' | 'help'>) =>
+    `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
   const definitions: MetricDefinition[] = Object.values(METRICS);
-  const rows = definitions.map(
-    ({ name, type, labels, help }) => `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
-  );
   return [
     '# Metrics',
     '',
@@ -405,9 +404,17 @@ export function metricsReference(): string {
     '',
     '| name | type | labels | meaning |',
     '|---|---|---|---|',
-    ...rows,
+    ...definitions.map(row),
     '',
     "Besides these, `process_*` and `nodejs_*` describe the operator's process.",
+    '',
+    '## The gateway’s',
+    '',
+    'What each copy of a serving’s gateway serves on port 9090. The labels of its pod tell the serving.',
+    '',
+    '| name | type | labels | meaning |',
+    '|---|---|---|---|',
+    ...gateway.map(row),
     '',
   ].join('\n');
 }

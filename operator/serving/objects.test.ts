@@ -31,6 +31,21 @@ function command(spec: object) {
   return engineCommand(model, 'stable', 'own-engine:1');
 }
 
+describe('a cache of weights on the node', () => {
+  it('is handed to the engine’s user before the engine starts', () => {
+    const model = serving().spec.models[0];
+    if (!model) expect.fail('no model');
+    const cached = { ...serving(), spec: { ...serving().spec, weightsCache: { hostPath: '/var/cache/vicuna' } } };
+    const request = { model, track: 'stable', pool, replicas: 1, roomToSurge: true, engineImage: 'engine' } as const;
+    const { initContainers, volumes } = replicaDeployment({ ...request, serving: cached }).spec?.template.spec ?? {};
+    expect(initContainers).toMatchObject([
+      { command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } },
+    ]);
+    expect(volumes).toContainEqual({ name: 'weights', hostPath: { path: '/var/cache/vicuna', type: 'DirectoryOrCreate' } });
+    expect(replicaDeployment({ ...request, serving: serving() }).spec?.template.spec?.initContainers).toBeUndefined();
+  });
+});
+
 describe('the Secrets of a serving', () => {
   it('are told with the field that names each', () => {
     const full = servingWithDefaults({

@@ -94,6 +94,7 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
         ...((pool.spec.tolerations ?? []) as V1Toleration[]),
         ...(spec.tolerations ?? []),
       ],
+      ...(serving.spec.weightsCache ? { initContainers: [ownCache(engine.image ?? own.image), ...(spec.initContainers ?? [])] } : {}),
       containers: [
         {
           securityContext: CONTAINER_SECURITY,
@@ -134,6 +135,23 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
         ...(spec.volumes ?? []),
       ],
     },
+  };
+}
+
+/** The kubelet makes the directory of a cache as root's: it is handed to the engine's user, whatever was in it before. */
+function ownCache(image: string | undefined): V1Container {
+  return {
+    name: 'own-cache',
+    ...(image === undefined ? {} : { image }),
+    command: ['chown', `${POD_SECURITY.runAsUser}:${POD_SECURITY.runAsGroup}`, WEIGHTS_DIRECTORY],
+    securityContext: {
+      ...CONTAINER_SECURITY,
+      runAsUser: 0,
+      runAsGroup: 0,
+      runAsNonRoot: false,
+      capabilities: { drop: ['ALL'], add: ['CHOWN'] },
+    },
+    volumeMounts: [{ name: 'weights', mountPath: WEIGHTS_DIRECTORY }],
   };
 }
 

@@ -1,6 +1,8 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SERVING } from '../../operator/api/vicuna-serving.ts';
-import { DEPLOYMENT, POD } from '../../operator/kube/types.ts';
+import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
+import { DEPLOYMENT, POD, SECRET } from '../../operator/kube/types.ts';
 import { gatewayName } from '../../operator/serving/names.ts';
 import { Prometheus } from '../cluster/prometheus.ts';
 import { until } from '../cluster/run.ts';
@@ -150,6 +152,7 @@ describe('a serving that follows its load', () => {
       onProblem: (p) => problems.push(p),
     });
     await desired(3, 'three replicas under load');
+    await until('the time to the first token', 60_000, async () => ((await status())?.models?.[0]?.ttftP99 ?? 0) > 0);
     await prometheus.pause();
     await until('the metrics known to be away', 30_000, async () => (await condition('MetricsAvailable'))?.status === 'False');
     expect(await condition('MetricsAvailable')).toMatchObject({
@@ -179,5 +182,80 @@ describe('a serving that follows its load', () => {
     expect(answer).toMatchObject({ status: 200, done: true, problem: null, text: expected.get(question) });
     // The operator hears of it at once; what takes time is the engine's start.
     expect(answer.firstSeconds).toBeLessThan(45);
+  });
+});
+
+describe('a serving with a canary, keys, and weights kept on the nodes', () => {
+  const TRIAL = 'trial';
+  const KEY = 'e2e-key';
+  const pods = async () => {
+    const { items } = await stage.cluster.client.list(POD, {
+      namespace: NAMESPACE,
+      labelSelector: `vicuna.run/serving=${TRIAL},app.kubernetes.io/component=engine`,
+    });
+    return items;
+  };
+
+  it('waits for its Secret and says so, then shares its requests between the versions', async () => {
+    const { client, directory } = stage.cluster;
+    const serving = await demoServing({
+      name: TRIAL,
+      spec: { placement: { capacity: 'onDemand', spare: 0 }, weightsCache: { hostPath: join(directory, 'weights') } },
+    });
+    const [model] = serving.spec.models;
+    const canary = { percent: 50, args: ['--max-num-seqs', '4'] };
+    await client.create(SERVING, {
+      ...serving,
+      spec: { ...serving.spec, models: [{ ...model, canary }], gateway: { ...serving.spec.gateway, apiKeys: { name: 'trial-keys' } } },
+    } as unknown as VicunaServing);
+    await until('the missing Secret told', 30_000, async () => {
+      const { status } = await client.get(SERVING, NAMESPACE, TRIAL);
+      return (
+        status?.conditions?.some((c) => c.type === 'Ready' && c.reason === 'MissingSecret' && c.message.includes('trial-keys')) ?? false
+      );
+    });
+    await client.create(SECRET, { metadata: { name: 'trial-keys', namespace: NAMESPACE }, stringData: { team: KEY } });
+    await untilReady(client, TRIAL);
+
+    const trialUrl = await gatewayUrl(client, TRIAL);
+    const body = JSON.stringify({ model: 'tiny', messages: [{ role: 'user', content: 'hello' }], max_tokens: 1 });
+    const post = (key: string) =>
+      fetch(`${trialUrl}/v1/chat/completions`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body });
+    expect((await post('another-key')).status).toBe(401);
+    const trackOf = new Map((await pods()).map((p) => [p.metadata?.name ?? '', p.metadata?.labels?.['vicuna.run/track']]));
+    const answered: Record<string, number> = {};
+    for (let i = 0; i < 40; i++) {
+      const response = await post(KEY);
+      expect(response.status).toBe(200);
+      const track = trackOf.get(response.headers.get('x-vicuna-worker') ?? '') ?? 'unknown';
+      answered[track] = (answered[track] ?? 0) + 1;
+    }
+    expect(Object.keys(answered).sort()).toEqual(['canary', 'stable']);
+    // Of 40 coins, less than 8 or more than 32 heads come once in 25,000 times.
+    expect(answered.canary).toBeGreaterThanOrEqual(8);
+    expect(answered.canary).toBeLessThanOrEqual(32);
+  });
+
+  it('starts a replica again from what is on the node', async () => {
+    const { client, directory } = stage.cluster;
+    const [home = ''] = readdirSync(join(directory, 'weights'));
+    const version = () => {
+      const [name = ''] = readdirSync(join(directory, 'weights', home)).filter((n) => !n.startsWith('.') && n !== 'lock');
+      return statSync(join(directory, 'weights', home, name));
+    };
+    const before = version();
+    const known = await pods();
+    const stable = known.find((p) => p.metadata?.labels?.['vicuna.run/track'] === 'stable')?.metadata?.name ?? '';
+    await client.delete(POD, NAMESPACE, stable, { gracePeriodSeconds: 1 });
+    await until('a new stable replica that answers', 120_000, async () =>
+      (await pods()).some(
+        (p) =>
+          !known.some((k) => k.metadata?.name === p.metadata?.name) &&
+          p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+      ),
+    );
+    // The same directory, only used anew: nothing was downloaded.
+    expect(version().ino).toBe(before.ino);
+    expect(version().mtimeMs).toBeGreaterThan(before.mtimeMs);
   });
 });

@@ -67,3 +67,21 @@ export class GatewayMetrics {
     return new Histogram({ name: `vicuna_gateway_${name}`, help, labelNames: ['model'], buckets, registers: [this.registry] });
   }
 }
+
+export interface GatewayMetric {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+/** What a gateway serves, for the reference page: name, type, labels and meaning of each metric that is its own. */
+export function gatewayMetricDefinitions(): GatewayMetric[] {
+  const { registry } = new GatewayMetrics({ queued: () => [], workers: () => ({ ready: 0, resting: 0 }) });
+  const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('vicuna_'));
+  // prom-client's types leave the labels out of what it returns.
+  return own.map((metric) => {
+    const { name, type, help, labelNames } = metric as unknown as Omit<GatewayMetric, 'labels'> & { labelNames: string[] };
+    return { name, type, labels: labelNames, help };
+  });
+}
