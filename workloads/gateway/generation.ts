@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { Answer, type Chunk, type Usage } from './answer.ts';
 import { ApiError, unavailable } from './api-error.ts';
 import { type ClientStream, placeOf } from './client-stream.ts';
@@ -8,6 +7,7 @@ import type { Endpoint, ModelRequest } from './request.ts';
 import { EventCutter, eventOf, eventsIn, isDone, looksSound } from './sse.ts';
 import { callWorker, readAll, WorkerFailed } from './upstream.ts';
 import type { Worker } from './worker.ts';
+import type { WorkerResponse } from './worker-response.ts';
 
 /** What the flow of one request needs from the gateway. */
 export interface Backend {
@@ -182,15 +182,14 @@ async function call(
   backend: Backend,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
-): Promise<IncomingMessage> {
+): Promise<WorkerResponse> {
   const timeoutMs = backend.limits.requestSeconds * 1000;
   const asked = { worker, path: endpoint, body, headers, timeoutMs, signal };
   const response =
     worker.spec.protocol === 'fastchat'
-      ? // What reads it uses of a response only what both have.
-        ((await callFastchat(asked, endpoint === '/v1/chat/completions', backend.limits.idleSeconds * 1000)) as unknown as IncomingMessage)
+      ? await callFastchat(asked, endpoint === '/v1/chat/completions', backend.limits.idleSeconds * 1000)
       : await callWorker(asked);
-  const status = response.statusCode ?? 0;
+  const { status } = response;
   if (status === 200) return response;
   const refusal = await readAll(worker, response, LONGEST_REFUSAL, backend.limits.idleSeconds * 1000);
   if (isTransient(status) || status < 400) throw new WorkerFailed(worker, `status ${status}`, status === 503 || status === 429);
@@ -199,9 +198,9 @@ async function call(
   throw new Refused(status, refusal, { 'content-type': type });
 }
 
-function parseAnswer(worker: Worker, response: IncomingMessage, body: Buffer): Record<string, unknown> {
-  if (!String(response.headers['content-type']).startsWith('application/json'))
-    throw new WorkerFailed(worker, `it answered with ${response.headers['content-type']} where JSON was asked for`);
+function parseAnswer(worker: Worker, response: WorkerResponse, body: Buffer): Record<string, unknown> {
+  if (!response.contentType.startsWith('application/json'))
+    throw new WorkerFailed(worker, `it answered with ${response.contentType} where JSON was asked for`);
   try {
     const json = JSON.parse(body.toString('utf8')) as unknown;
     if (json !== null && typeof json === 'object' && !Array.isArray(json)) return json as Record<string, unknown>;
@@ -297,54 +296,56 @@ class Relay {
   }
 
   /** Reads a worker's stream to its end; rejects with WorkerFailed when it breaks, stalls, tells an error, or is no stream of events. */
-  #read(worker: Worker, response: IncomingMessage, pass: (block: Buffer) => boolean): Promise<void> {
+  #read(worker: Worker, response: WorkerResponse, pass: (block: Buffer) => boolean): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const cutter = new EventCutter();
     const idleMs = this.#backend.limits.idleSeconds * 1000;
     const fail = (message: string) => {
-      // What has arrived already would still be delivered.
-      response.removeAllListeners('data');
-      response.destroy();
+      clearTimeout(timer);
+      response.cancel();
       reject(new WorkerFailed(worker, message));
     };
+    const stalled = () => fail(`nothing for ${idleMs / 1000} s in the middle of its answer`);
     // The first piece may take as long as the request: the worker has other questions before it.
     let timer = setTimeout(() => fail('its answer never began'), this.#backend.limits.requestSeconds * 1000);
     let begun = false;
     let done = false;
-    response.on('data', (chunk: Buffer) => {
-      worker.heard++;
-      if (begun) timer.refresh();
-      try {
-        const block = cutter.push(chunk);
-        if (block === null || done) return;
-        if (!looksSound(block)) return fail('its answer makes no sense');
-        if (block.includes('"error"') && saysError(block)) return fail('it gave its answer up');
-        if (!begun) {
-          clearTimeout(timer);
-          timer = setTimeout(() => fail(`nothing for ${idleMs / 1000} s in the middle of its answer`), idleMs);
-          begun = true;
-        }
-        done = isDone(block);
-        if (pass(block)) return;
-        response.pause();
+    const take = (chunk: Buffer) => {
+      const block = cutter.push(chunk);
+      if (block === null || done) return;
+      if (!looksSound(block)) return fail('its answer makes no sense');
+      if (block.includes('"error"') && saysError(block)) return fail('it gave its answer up');
+      if (!begun) {
         clearTimeout(timer);
-        void this.#stream.drained(this.#signal).then(() => {
-          timer = setTimeout(() => fail(`nothing for ${idleMs / 1000} s in the middle of its answer`), idleMs);
-          response.resume();
-        });
-      } catch (error) {
-        fail(`its answer makes no sense: ${(error as Error).message}`);
+        timer = setTimeout(stalled, idleMs);
+        begun = true;
       }
+      done = isDone(block);
+      if (pass(block)) return;
+      response.pause();
+      clearTimeout(timer);
+      void this.#stream.drained(this.#signal).then(() => {
+        timer = setTimeout(stalled, idleMs);
+        response.resume();
+      });
+    };
+    response.read({
+      data(chunk) {
+        if (begun) timer.refresh();
+        try {
+          take(chunk);
+        } catch (error) {
+          fail(`its answer makes no sense: ${(error as Error).message}`);
+        }
+      },
+      end() {
+        if (!done) return fail('its answer ended before it was done');
+        clearTimeout(timer);
+        resolve();
+      },
+      fail: (error) => fail(error.message),
     });
-    let ended = false;
-    response.on('end', () => {
-      ended = true;
-      if (done) resolve();
-      else reject(new WorkerFailed(worker, 'its answer ended before it was done'));
-    });
-    response.on('error', (error) => reject(new WorkerFailed(worker, error.message)));
-    response.on('close', () => ended || reject(new WorkerFailed(worker, 'its answer broke off')));
-    return promise.finally(() => clearTimeout(timer));
+    return promise;
   }
 
   /** Whether the broken answer was complete but for the mark of its end, which is then sent. */
@@ -368,10 +369,10 @@ function saysError(block: Buffer): boolean {
   return false;
 }
 
-function expectEvents(worker: Worker, response: IncomingMessage): void {
-  if (String(response.headers['content-type']).startsWith('text/event-stream')) return;
-  response.destroy();
-  throw new WorkerFailed(worker, `it answered with ${response.headers['content-type']} where a stream was asked for`);
+function expectEvents(worker: Worker, response: WorkerResponse): void {
+  if (response.contentType.startsWith('text/event-stream')) return;
+  response.cancel();
+  throw new WorkerFailed(worker, `it answered with ${response.contentType} where a stream was asked for`);
 }
 
 /** Engines that tell, on request, which tokens an answer has: then another worker can go on with exactly these. */

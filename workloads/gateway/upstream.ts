@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import type { Dispatcher } from 'undici';
 import type { Worker } from './worker.ts';
+import { WorkerResponse } from './worker-response.ts';
 
 /** The worker failed before or while it answered; nothing is known to be wrong with the request. */
 export class WorkerFailed extends Error {
@@ -30,27 +31,51 @@ export interface UpstreamCall {
 }
 
 /** Sends a request; resolves with the worker's response once its headers are there. Rejects with WorkerFailed. */
-export function callWorker({ worker, path, body, headers, timeoutMs, signal }: UpstreamCall): Promise<IncomingMessage> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const options = worker.request('POST', path);
-  options.headers = { ...headers, 'content-type': 'application/json', 'content-length': body.length, ...authorization(worker) };
-  const call: ClientRequest = (worker.secure ? httpsRequest : httpRequest)(options);
-  const abort = () => call.destroy(new Error('the client has gone'));
-  const timer = setTimeout(() => call.destroy(new Error(`no answer within ${Math.round(timeoutMs / 1000)} s`)), timeoutMs);
-  call.on('response', (response) => {
+export function callWorker({ worker, path, body, headers, timeoutMs, signal }: UpstreamCall): Promise<WorkerResponse> {
+  const { promise, resolve, reject } = Promise.withResolvers<WorkerResponse>();
+  let controller: Dispatcher.DispatchController | null = null;
+  let response: WorkerResponse | null = null;
+  let given: Error | null = null;
+  const giveUp = (reason: Error) => {
+    given = reason;
+    if (controller) controller.abort(reason);
+    else failed(reason); // it waits for a connection
+  };
+  const leave = () => giveUp(new Error('the client has gone'));
+  const timer = setTimeout(() => giveUp(new Error(`no answer within ${Math.round(timeoutMs / 1000)} s`)), timeoutMs);
+  const failed = (error: Error) => {
     clearTimeout(timer);
-    worker.heard++;
-    response.once('close', () => signal.removeEventListener('abort', abort));
-    resolve(response);
+    signal.removeEventListener('abort', leave);
+    if (response) response.finish(error);
+    else reject(new WorkerFailed(worker, error.message));
+  };
+  if (signal.aborted) {
+    leave();
+    return promise;
+  }
+  signal.addEventListener('abort', leave, { once: true });
+  worker.dispatch(path, { ...headers, 'content-type': 'application/json', ...authorization(worker) }, body, {
+    onRequestStart(started) {
+      controller = started;
+      if (given) started.abort(given);
+    },
+    onResponseStart(started, status, received) {
+      if (status < 200) return;
+      clearTimeout(timer);
+      worker.heard++;
+      response = new WorkerResponse(status, received, started);
+      resolve(response);
+    },
+    onResponseData(_, chunk) {
+      worker.heard++;
+      response?.push(chunk);
+    },
+    onResponseEnd() {
+      signal.removeEventListener('abort', leave);
+      response?.finish(null);
+    },
+    onResponseError: (_, error) => failed(error),
   });
-  call.on('error', (error) => {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', abort);
-    reject(new WorkerFailed(worker, error.message));
-  });
-  if (signal.aborted) abort();
-  else signal.addEventListener('abort', abort, { once: true });
-  call.end(body);
   return promise;
 }
 
@@ -68,21 +93,28 @@ export function passedOn(request: IncomingMessage): Record<string, string> {
 }
 
 /** The whole body of a response. Rejects with WorkerFailed when it breaks off, stalls or is larger than `limit` bytes. */
-export async function readAll(worker: Worker, response: IncomingMessage, limit: number, idleMs: number): Promise<Buffer> {
+export function readAll(worker: Worker, response: WorkerResponse, limit: number, idleMs: number): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
-  const timer = setTimeout(() => response.destroy(new Error(`nothing for ${Math.round(idleMs / 1000)} s`)), idleMs);
-  response.on('data', (chunk: Buffer) => {
-    timer.refresh();
-    worker.heard++;
-    size += chunk.length;
-    if (size > limit) response.destroy(new Error(`an answer of more than ${limit} bytes`));
-    else chunks.push(chunk);
+  const fail = (message: string) => {
+    clearTimeout(timer);
+    response.cancel();
+    reject(new WorkerFailed(worker, message));
+  };
+  const timer = setTimeout(() => fail(`nothing for ${Math.round(idleMs / 1000)} s`), idleMs);
+  response.read({
+    data(chunk) {
+      timer.refresh();
+      size += chunk.length;
+      if (size > limit) fail(`an answer of more than ${limit} bytes`);
+      else chunks.push(chunk);
+    },
+    end() {
+      clearTimeout(timer);
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    },
+    fail: (error) => fail(error.message),
   });
-  response.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-  response.on('error', (error) => reject(new WorkerFailed(worker, error.message)));
-  // An error's stack costs more than a short answer: it is made only where something is wrong.
-  response.on('close', () => response.complete || reject(new WorkerFailed(worker, 'its answer broke off')));
-  return promise.finally(() => clearTimeout(timer));
+  return promise;
 }

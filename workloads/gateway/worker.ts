@@ -1,5 +1,4 @@
-import { Agent as HttpAgent, type RequestOptions } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import { type Dispatcher, Pool } from 'undici';
 import type { ModelConfig } from '../../operator/api/gateway-config.ts';
 import { Breaker } from './breaker.ts';
 
@@ -27,9 +26,10 @@ export class Worker {
   readonly spec: WorkerSpec;
   readonly breaker: Breaker;
   readonly hash: number;
-  readonly secure: boolean;
-  readonly #options: RequestOptions;
+  readonly address: { readonly host: string; readonly port: number };
+  readonly #origin: string;
   readonly #path: string;
+  #connections: Pool;
   /** Requests that this gateway has under way there. */
   running = 0;
   /** Counts what came from it: while it owes answers and this stays, it is silent. */
@@ -40,40 +40,44 @@ export class Worker {
     this.breaker = new Breaker(now);
     this.hash = hashOf(spec.name);
     const url = new URL(spec.url);
-    this.secure = url.protocol === 'https:';
-    const agent = this.secure ? new HttpsAgent(KEPT) : new HttpAgent(KEPT);
+    this.address = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || (url.protocol === 'https:' ? 443 : 80)) };
+    this.#origin = url.origin;
     this.#path = url.pathname.replace(/\/$/, '');
-    this.#options = { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || (this.secure ? 443 : 80), agent };
+    this.#connections = new Pool(this.#origin, KEPT);
   }
 
-  get address(): { readonly host: string; readonly port: number } {
-    return { host: String(this.#options.host), port: Number(this.#options.port) };
+  /** Posts to the worker over a connection that is kept. */
+  dispatch(path: string, headers: Readonly<Record<string, string>>, body: Buffer, handler: Dispatcher.DispatchHandler): void {
+    this.#connections.dispatch({ method: 'POST', path: this.#path + path, headers, body }, handler);
   }
 
   /** Its machine is gone: what waits for it fails now. */
   vanished(): void {
     this.breaker.lost = true;
-    const { sockets, freeSockets } = this.#options.agent as HttpAgent;
-    const gone = new Error('its machine has vanished');
-    for (const list of [...Object.values(sockets), ...Object.values(freeSockets)])
-      for (const socket of [...(list ?? [])]) socket.destroy(gone);
+    const gone = this.#connections;
+    this.#connections = new Pool(this.#origin, KEPT);
+    void gone.destroy(new Error('its machine has vanished'));
   }
 
-  /** Options of a request to the worker. */
-  request(method: string, path: string): RequestOptions {
-    return { ...this.#options, method, path: this.#path + path };
-  }
-
-  /** Lets its idle connections go, and those in use when their answers are finished: destroying the agent would cut these off. */
+  /** Lets its connections go as their answers are finished. */
   close(): void {
-    const agent = this.#options.agent as HttpAgent;
-    agent.maxFreeSockets = 0;
-    for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+    if (!this.#connections.closed && !this.#connections.destroyed) void this.#connections.close();
   }
 }
 
-/** Connections are kept: to open one costs more than a short answer. */
-const KEPT = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256, scheduling: 'lifo', timeout: 0 } as const;
+/**
+ * Connections are kept, since to open one costs more than a short answer, but not for as long as uvicorn keeps its own (5 s): it would
+ * close one just as a request is sent. The times that an answer may take are the gateway's affair.
+ */
+const KEPT = {
+  connections: null,
+  pipelining: 1,
+  keepAliveTimeout: 4_000,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  connect: { timeout: 5_000 },
+  allowH2: false,
+} as const;
 
 /** FNV-1a, 32 bits: the same in every copy of the gateway. */
 export function hashOf(text: string): number {

@@ -1,16 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { PassThrough } from 'node:stream';
 import { eventOf } from '../sse.ts';
 import { callWorker, readAll, type UpstreamCall, WorkerFailed } from '../upstream.ts';
+import { WorkerResponse } from '../worker-response.ts';
 import { type Message, promptOf, type Template } from './prompt.ts';
-
-/** A response as OpenAI's API gives it, made of a FastChat worker's. */
-export interface Translated extends NodeJS.ReadableStream {
-  readonly statusCode: number;
-  readonly headers: Readonly<Record<string, string>>;
-  destroy(error?: Error): void;
-}
 
 /** FastChat's workers cut the question to make room for so many tokens, so that no limit cannot be a large one. */
 const TOKENS = 512;
@@ -24,7 +16,7 @@ interface Piece {
 }
 
 /** Asks a FastChat worker what OpenAI's API was asked. Rejects with WorkerFailed; what it cannot do at all has status 400. */
-export async function callFastchat(call: UpstreamCall, isChat: boolean, idleMs: number): Promise<Translated> {
+export async function callFastchat(call: UpstreamCall, isChat: boolean, idleMs: number): Promise<WorkerResponse> {
   const body = JSON.parse(call.body.toString('utf8')) as Record<string, unknown>;
   if (call.path === '/v1/embeddings') return refusal('FastChat workers are asked for chat and completions only.');
   const template = await templateOf(call, String(body.model), idleMs);
@@ -48,9 +40,9 @@ export async function callFastchat(call: UpstreamCall, isChat: boolean, idleMs: 
     echo: false,
   };
   const response = await callWorker({ ...call, path: '/worker_generate_stream', body: Buffer.from(JSON.stringify(asked)) });
-  if (response.statusCode !== 200) {
-    response.destroy();
-    throw new WorkerFailed(call.worker, `status ${response.statusCode}`);
+  if (response.status !== 200) {
+    response.cancel();
+    throw new WorkerFailed(call.worker, `status ${response.status}`);
   }
   return translate(response, body, isChat);
 }
@@ -75,9 +67,19 @@ function messagesOf({ messages }: Record<string, unknown>): Message[] {
 }
 
 /** Turns FastChat's pieces, which end with a zero byte and repeat the text so far, into OpenAI's chunks, or into one answer. */
-function translate(response: IncomingMessage, body: Record<string, unknown>, isChat: boolean): Translated {
+function translate(response: WorkerResponse, body: Record<string, unknown>, isChat: boolean): WorkerResponse {
   const streamed = body.stream === true;
-  const out = new PassThrough();
+  const type = streamed ? 'text/event-stream; charset=utf-8' : 'application/json';
+  const out = new WorkerResponse(
+    200,
+    { 'content-type': type },
+    {
+      pause: () => response.pause(),
+      resume: () => response.resume(),
+      abort: () => response.cancel(),
+    },
+  );
+  const send = (text: string) => out.push(Buffer.from(text));
   const head = {
     id: `${isChat ? 'chatcmpl' : 'cmpl'}-${randomBytes(12).toString('hex')}`,
     created: Math.floor(Date.now() / 1000),
@@ -97,45 +99,49 @@ function translate(response: IncomingMessage, body: Record<string, unknown>, isC
     // Half of a character is told as a replacement mark until the other half is there.
     const text = piece.text.replace(/\ufffd+$/, '');
     if (!streamed || !text.startsWith(sent) || text.length === sent.length) return;
-    out.write(chunk(text.slice(sent.length), null, isChat && sent === ''));
+    send(chunk(text.slice(sent.length), null, isChat && sent === ''));
     sent = text;
   };
-  response.on('data', (data: Buffer) => {
-    rest = rest.length === 0 ? data : Buffer.concat([rest, data]);
-    try {
-      for (let end = rest.indexOf(0); end >= 0; end = rest.indexOf(0)) {
-        if (end > 0) take(JSON.parse(rest.toString('utf8', 0, end)) as Piece);
-        rest = rest.subarray(end + 1);
-      }
-      if (rest.length > 1 << 22) throw new Error('a piece that is too large');
-    } catch (error) {
-      response.destroy();
-      out.destroy(error as Error);
-    }
-  });
-  response.on('end', () => {
+  const end = () => {
     const piece = last as Piece | null;
     // A worker that is told to end stops in the middle, and says no reason.
-    if (!piece?.finish_reason) return out.destroy(new Error('its answer ended before it was done'));
+    if (!piece?.finish_reason) return out.finish(new Error('its answer ended before it was done'));
     if (streamed) {
-      out.write(chunk('', piece.finish_reason));
+      send(chunk('', piece.finish_reason));
       const options = body.stream_options as { include_usage?: boolean } | null | undefined;
-      if (options?.include_usage && piece.usage) out.write(eventOf({ ...head, object, choices: [], usage: piece.usage }));
-      return out.end('data: [DONE]\n\n');
+      if (options?.include_usage && piece.usage) send(eventOf({ ...head, object, choices: [], usage: piece.usage }));
+      send('data: [DONE]\n\n');
+    } else {
+      const answer = isChat ? { message: { role: 'assistant', content: piece.text.trim() } } : { text: piece.text };
+      const choices = [{ index: 0, ...answer, finish_reason: piece.finish_reason }];
+      send(JSON.stringify({ ...head, object: isChat ? 'chat.completion' : 'text_completion', choices, usage: piece.usage ?? null }));
     }
-    const answer = isChat ? { message: { role: 'assistant', content: piece.text.trim() } } : { text: piece.text };
-    const choices = [{ index: 0, ...answer, finish_reason: piece.finish_reason }];
-    out.end(JSON.stringify({ ...head, object: isChat ? 'chat.completion' : 'text_completion', choices, usage: piece.usage ?? null }));
+    out.finish(null);
+  };
+  response.read({
+    data(data) {
+      rest = rest.length === 0 ? data : Buffer.concat([rest, data]);
+      try {
+        for (let zero = rest.indexOf(0); zero >= 0; zero = rest.indexOf(0)) {
+          if (zero > 0) take(JSON.parse(rest.toString('utf8', 0, zero)) as Piece);
+          rest = rest.subarray(zero + 1);
+        }
+        if (rest.length > 1 << 22) throw new Error('a piece that is too large');
+      } catch (error) {
+        response.cancel();
+        out.finish(error as Error);
+      }
+    },
+    end,
+    fail: (error) => out.finish(error),
   });
-  response.on('error', (error) => out.destroy(error));
-  response.on('close', () => response.readableEnded || out.destroy(new Error('its answer broke off')));
-  out.on('close', () => response.destroy());
-  const type = streamed ? 'text/event-stream; charset=utf-8' : 'application/json';
-  return Object.assign(out, { statusCode: 200, headers: { 'content-type': type } });
+  return out;
 }
 
-function refusal(message: string): Translated {
-  const out = new PassThrough();
-  out.end(JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: null } }));
-  return Object.assign(out, { statusCode: 400, headers: { 'content-type': 'application/json' } });
+function refusal(message: string): WorkerResponse {
+  const nothing = { pause: () => undefined, resume: () => undefined, abort: () => undefined };
+  const response = new WorkerResponse(400, { 'content-type': 'application/json' }, nothing);
+  response.push(Buffer.from(JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: null } })));
+  response.finish(null);
+  return response;
 }
