@@ -6,7 +6,8 @@ import { runSinglePool, type SinglePoolPolicy } from './single-pool.ts';
 import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { singlePoolOptimum } from './single-pool-optimum.ts';
 import { slackPolicy } from './single-pool-ours.ts';
-import { average } from './table.ts';
+import { average, type Row } from './table.ts';
+import { T2, T3, T4 } from './table-multi-pool.ts';
 import { singlePoolCases } from './traces.ts';
 
 // The traces have no licence to be copied into the project: the tests that need them look beside the repository, and say so if not found.
@@ -45,6 +46,21 @@ describe.skipIf(!there)(
       const outcomes = cases.map((c) => runSinglePool(c, ours));
       expect(outcomes.filter((o) => o.late)).toEqual([]);
       expect(average(outcomes.map((o) => o.cost))).toBeLessThan(0.99 * average(cases.map((c) => runSinglePool(c, best).cost)));
+    });
+
+    it('T2, T3, T4: baselines cost what their authors published', () => {
+      const exactly = (rows: readonly Row[]) => {
+        for (const row of rows) expect(row.mean, `${row.policy} ${row.setting}`).toBeCloseTo(row.published ?? Number.NaN, 3);
+      };
+      exactly(T2.run(DATA, 'greedy-switch').filter((row) => row.setting === 'all'));
+      exactly([...T3.run(DATA, 'UP(S)'), ...T3.run(DATA, 'UP'), ...T4.run(DATA, 'UP')]);
+    });
+
+    it('T3: the optimum is the published one, or below it where the published one rounds change-overs up', () => {
+      for (const row of T3.run(DATA, 'omniscient-optimum')) {
+        expect(row.mean).toBeLessThanOrEqual((row.published as number) + 1e-3);
+        expect(row.mean).toBeGreaterThan(0.99 * (row.published as number));
+      }
     });
   },
 );
