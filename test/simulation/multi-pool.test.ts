@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Cloud, type MultiPoolMoment, type MultiPoolScenario, type Place, runMultiPool } from './multi-pool.ts';
 import { MULTI_POOL_BASELINES, MULTI_REGION_BASELINES } from './multi-pool-baselines.ts';
 import { freeMovesOptimum, multiPoolOptimum } from './multi-pool-optimum.ts';
+import { poolsPolicy } from './multi-pool-ours.ts';
 
 /** Three ticks of work, ticks of ten minutes; a dollar a tick of spot in the first pool, two in the second, three on-demand. */
 function scenario(available: readonly string[], change: Partial<MultiPoolScenario> = {}): MultiPoolScenario {
@@ -93,6 +94,45 @@ describe('the published clock over several pools', () => {
 });
 
 const digits = (length: number) => fc.array(fc.integer({ min: 0, max: 1 }), { minLength: length, maxLength: length });
+
+/** Stretches with and without spot in three pools, of any lengths, drawn from a seed: one number is quick to draw and to shrink. */
+const zones = fc.integer({ min: 0, max: 2 ** 31 - 1 }).map((seed) => {
+  let random = seed;
+  const below = (n: number) => {
+    random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0;
+    return Math.floor((random / 2 ** 32) * n);
+  };
+  return [0, 1, 2].map(() => {
+    const pool: number[] = [];
+    for (let spot = below(2); pool.length < 90; spot = 1 - spot)
+      pool.push(...Array<number>(1 + below([2, 6, 40][below(3)] ?? 1)).fill(spot));
+    return pool.join('');
+  });
+});
+
+/** Deadlines from what on-demand just meets, in whole ticks, to twice the work. */
+const SETTINGS = [60, 300, 900].flatMap((changeoverSeconds) =>
+  [600, 2_400, 10_800].flatMap((slack) =>
+    [true, false].map((freeMoves) => ({
+      changeoverSeconds,
+      freeMoves,
+      deadlineSeconds: 10_800 + Math.max(Math.ceil(changeoverSeconds / 600) * 600, slack),
+    })),
+  ),
+);
+
+describe('deadlines over several pools', () => {
+  it('ours alone misses none that on-demand could meet, over 10,000 random traces', () => {
+    const policy = poolsPolicy();
+    fc.assert(
+      fc.property(zones, fc.constantFrom(...SETTINGS), (available, setting) => {
+        const outcome = runMultiPool(scenario(available, { ...setting, durationSeconds: 10_800, guard: 'none' }), policy);
+        expect(outcome.late).toBe(false);
+      }),
+      { numRuns: 10_000, seed: 1 },
+    );
+  }, 60_000);
+});
 
 describe('the optimum over several pools', () => {
   it.each([true, false])('is what trying every way finds (last tick billed: %s)', (billsLastTick) => {

@@ -6,7 +6,7 @@ import { runSinglePool, type SinglePoolPolicy } from './single-pool.ts';
 import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { singlePoolOptimum } from './single-pool-optimum.ts';
 import { slackPolicy } from './single-pool-ours.ts';
-import { average, type Row } from './table.ts';
+import { average, type Row, referenceFigure } from './table.ts';
 import { T2, T3, T4 } from './table-multi-pool.ts';
 import { singlePoolCases } from './traces.ts';
 
@@ -55,6 +55,15 @@ describe.skipIf(!there)(
       exactly(T2.run(DATA, 'greedy-switch').filter((row) => row.setting === 'all'));
       exactly([...T3.run(DATA, 'UP(S)'), ...T3.run(DATA, 'UP'), ...T4.run(DATA, 'UP')]);
     });
+
+    it('T3: ours is below the best published policy at every ratio up to 2, and never late', () => {
+      for (const row of T3.run(DATA, 'vicuna').filter((r) => Number(r.setting) <= 2)) {
+        expect(row.mean, row.setting).toBeLessThan(
+          referenceFigure(DATA, 'T3', { policy: 'SkyNomad', ratio: Number(row.setting) }, 'mean') as number,
+        );
+        expect(row.late).toBe(0);
+      }
+    }, 30_000);
 
     it('T3: the optimum is the published one, or below it where the published one rounds change-overs up', () => {
       for (const row of T3.run(DATA, 'omniscient-optimum')) {
