@@ -44,6 +44,12 @@ describe('where to run among several pools', () => {
     expect(choose([pool({ seen: young }), pool({ seen: old })], { movesAreFree: true }).attempts).toEqual([1, 0]);
   });
 
+  it('waits for its own region rather than pay egress, as long as there is much slack', () => {
+    const pools = [pool(), pool({ region: 'b', moveCost: 3 })];
+    expect(choose(pools, { remainingSeconds: 5 * HOUR }).attempts).toEqual([0]);
+    expect(choose(pools, { remainingSeconds: 47 * HOUR }).attempts).toEqual([0, 1]);
+  });
+
   it('stays where it is unless the move pays for itself', () => {
     const running = { pool: 0, capacity: 'spot' } as const;
     expect(choose([pool(), pool({ spotPrice: 0.99, moveCost: 1 })], { running })).toEqual({ attempts: [], otherwise: running });

@@ -1,6 +1,6 @@
 import { type Availability, ageHours, endsFactor, firstSight, type SpotProcess, USUAL_PROCESS } from './availability.ts';
 import { expectedStayHours } from './hazard.ts';
-import { chooseBySlack, type Horizon, type SlackPlanner } from './slack-policy.ts';
+import { chooseBySlack, type Horizon, leastSlack, type SlackPlanner } from './slack-policy.ts';
 
 export interface PoolPlace {
   readonly pool: number;
@@ -77,19 +77,16 @@ export function choosePools(
   const firm = cheapestOnDemand(input);
   const firmPrice = (pools[firm.pool] as PoolTerms).onDemandPrice;
   const runs = running === null ? 'idle' : running.capacity === 'spot' && good.includes(running.pool) ? 'spot' : 'onDemand';
-  const wish = (available: boolean, price: number) =>
-    chooseBySlack(
-      {
-        ...input,
-        current: runs,
-        spotPriceShare: Math.max(1, Math.round((PRICE_SHARES * cheapest) / price)) / PRICE_SHARES,
-        pool: supposed(input.together, available, now),
-      },
-      planner,
-      horizon,
-      common,
-    );
-  const rates = pools.map((_, i) => hourlyCost(input, i, firmPrice, process));
+  const asOnePool = (available: boolean, price: number) => ({
+    ...input,
+    current: runs as 'idle' | 'spot' | 'onDemand',
+    spotPriceShare: Math.max(1, Math.round((PRICE_SHARES * cheapest) / price)) / PRICE_SHARES,
+    pool: supposed(input.together, available, now),
+  });
+  const wish = (available: boolean, price: number) => chooseBySlack(asOnePool(available, price), planner, horizon, common);
+  const idle = { ...asOnePool(false, firmPrice), current: 'idle' as const };
+  const worth = slackWorth(slack, leastSlack(idle, planner, horizon, common), firmPrice - cheapest);
+  const rates = pools.map((_, i) => hourlyCost(input, i, worth, process));
   const lasting = (indices: readonly number[]) => [...indices].sort((a, b) => (rates[a] as number) - (rates[b] as number) || a - b);
   if (runs === 'spot') {
     if (wish(true, firmPrice) === 'onDemand') return { attempts: [], otherwise: firm };
@@ -99,7 +96,9 @@ export function choosePools(
   }
   const price = running === null ? firmPrice : running.capacity === 'spot' ? (pools[running.pool] as PoolTerms).spotPrice : firmPrice;
   if (wish(true, price) !== 'spot') return { attempts: [], otherwise: firmNow(input, firm) };
-  const attempts = lasting(good);
+  // A pool that costs more than slack is worth over the best is not for now: spot may come back where it is better.
+  const best = Math.min(...good.map((i) => rates[i] as number));
+  const attempts = lasting(good).filter((i) => (rates[i] as number) <= best + worth);
   if (running !== null) return { attempts, otherwise: slack >= input.stepSeconds + input.changeoverSeconds ? stay : firmNow(input, firm) };
   // A lesser on-demand is taken as on-demand of its price would be; unlike on-demand it may be lost, and that needs slack.
   const lesser = pools.flatMap((p, i) =>
@@ -140,6 +139,17 @@ export function processTogether(pools: readonly PoolTerms[], process: SpotProces
   };
 }
 
+/** Any power from 2 to 3 gives the same within 1 % in published and other windows; with 1, little is left of the gain. */
+const SLACK_POWER = 2;
+
+/**
+ * US dollars that an hour of slack is worth: all that spot saves where the plan would buy on-demand, and less, by a power, the
+ * more there is beyond.
+ */
+function slackWorth(slackSeconds: number, leastSeconds: number, saves: number): number {
+  return Math.max(0, saves) * Math.min(1, leastSeconds / Math.max(1, slackSeconds)) ** SLACK_POWER;
+}
+
 /** Hours that spot would have been there for, if a launch found it now. */
 function ageIfFound(seen: Availability | null, now: number): number {
   const found = supposed(seen, true, now);
@@ -151,7 +161,7 @@ function ageIfFound(seen: Availability | null, now: number): number {
  * last; for a pool in which it does not run, the change-over there as well. A change-over costs its own time and the slack it uses,
  * which on-demand would have to make good.
  */
-function hourlyCost(input: MultiPoolInput, index: number, firmPrice: number, process: SpotProcess): number {
+function hourlyCost(input: MultiPoolInput, index: number, slackWorth: number, process: SpotProcess): number {
   const { pools, running, now, changeoverSeconds, remainingSeconds } = input;
   const pool = pools[index] as PoolTerms;
   const isHere = running?.pool === index && running.capacity === 'spot';
@@ -159,8 +169,7 @@ function hourlyCost(input: MultiPoolInput, index: number, firmPrice: number, pro
   const factor = pool.seen === null ? 1 : endsFactor(pool.seen.up);
   const horizon = Math.max(remainingSeconds, input.stepSeconds) / 3_600;
   const lasts = expectedStayHours({ ...process.up, perHour: process.up.perHour * factor }, age, horizon);
-  const pressure = Math.min(1, remainingSeconds / Math.max(1, input.deadline - now));
-  const changeover = (changeoverSeconds / 3_600) * (pool.spotPrice + pressure * Math.max(0, firmPrice - pool.spotPrice));
+  const changeover = (changeoverSeconds / 3_600) * (pool.spotPrice + slackWorth);
   const loss = changeover * Math.max(0, 1 - lasts / horizon);
   const move = isHere ? 0 : input.movesAreFree && running?.capacity === 'spot' ? 0 : changeover + pool.moveCost;
   return pool.spotPrice + (loss + move) / lasts;

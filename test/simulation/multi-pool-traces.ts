@@ -30,8 +30,13 @@ interface PricedZone {
   readonly spotPrice: Steps;
 }
 
+/** The published windows, or others: as many ticks later, as far as the traces go. */
+function startsOf({ windowStartTicks, windowTicks }: Omit<Deadlines, 'ratios'>, shiftTicks: number, length: number): number[] {
+  return windowStartTicks.map((start) => start + shiftTicks).filter((start) => shiftTicks === 0 || start + windowTicks <= length);
+}
+
 /** Table T3: every window with every ratio of deadline to work that can be met (with 1.00 nothing pays for the first change-over). */
-export function h100Cases(dir: string): MultiPoolCase[] {
+export function h100Cases(dir: string, shiftTicks = 0): MultiPoolCase[] {
   const root = join(dir, 'h100');
   const file = readJson<Deadlines>(root, 'deadlines.json');
   const { pairs } = readJson<{ pairs: readonly { fromZone: string; toZone: string; usdPerGB: number }[] }>(root, 'egress.json');
@@ -40,7 +45,7 @@ export function h100Cases(dir: string): MultiPoolCase[] {
   return file.ratios
     .filter((ratio) => ratio > 1)
     .flatMap((ratio) =>
-      file.windowStartTicks.map((start, window) => ({
+      startsOf(file, shiftTicks, zones[0]?.available.length ?? 0).map((start, window) => ({
         name: `H100, ratio ${ratio}, window ${window}`,
         group: ratio.toFixed(2),
         window,
@@ -69,7 +74,7 @@ interface Windows extends Omit<Deadlines, 'ratios'> {
 }
 
 /** Table T4: V100 with a spot price for every tick. */
-export function v100Cases(dir: string): MultiPoolCase[] {
+export function v100Cases(dir: string, shiftTicks = 0): MultiPoolCase[] {
   const root = join(dir, 'v100-prices');
   const file = readJson<Windows>(root, 'windows.json');
   const zones = file.zones.map((zone) => {
@@ -77,7 +82,7 @@ export function v100Cases(dir: string): MultiPoolCase[] {
     const available = ticks(z.available, '1');
     return { zone, available, prices: pricesPerTick(z.spotPrice, available.length), onDemandPrice: z.onDemandPricePerHour };
   });
-  return file.windowStartTicks.map((start, window) => ({
+  return startsOf(file, shiftTicks, zones[0]?.available.length ?? 0).map((start, window) => ({
     name: `V100, window ${window}`,
     group: 'all',
     window,

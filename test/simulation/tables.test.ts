@@ -2,6 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { runMultiPool } from './multi-pool.ts';
+import { MULTI_POOL_BASELINES } from './multi-pool-baselines.ts';
+import { poolsPolicy } from './multi-pool-ours.ts';
+import { h100Cases, v100Cases } from './multi-pool-traces.ts';
 import { runSinglePool, type SinglePoolPolicy } from './single-pool.ts';
 import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { singlePoolOptimum } from './single-pool-optimum.ts';
@@ -64,6 +68,29 @@ describe.skipIf(!there)(
         expect(row.late).toBe(0);
       }
     }, 30_000);
+
+    it('T3, T4: ours is below every baseline in windows that nobody has published, too, and never late', () => {
+      const h100 = [104, 207].flatMap((shift) => h100Cases(DATA, shift)).filter((c) => ['1.05', '1.50'].includes(c.group));
+      const v100 = [1_106, 3_318].flatMap((shift) => v100Cases(DATA, shift));
+      for (const [group, cases] of Map.groupBy([...h100, ...v100], (c) => c.group)) {
+        const ours = poolsPolicy();
+        const outcomes = cases.map((c) => runMultiPool(c, ours));
+        expect(outcomes.filter((o) => o.late)).toEqual([]);
+        for (const [name, policy] of Object.entries(MULTI_POOL_BASELINES)) {
+          const theirs = average(cases.map((c) => runMultiPool(c, policy).cost));
+          expect(average(outcomes.map((o) => o.cost)), `${group}, ${name}`).toBeLessThan(0.96 * theirs);
+        }
+      }
+    }, 30_000);
+
+    it('T2, T4: ours is below what was published', () => {
+      const [t2] = T2.run(DATA, 'vicuna');
+      const [t4] = T4.run(DATA, 'vicuna');
+      expect(t2).toMatchObject({ setting: 'all', late: 0 });
+      expect(t2?.mean).toBeLessThan(76.5);
+      expect(t4).toMatchObject({ late: 0 });
+      expect(t4?.mean).toBeLessThan(41);
+    }, 60_000);
 
     it('T3: the optimum is the published one, or below it where the published one rounds change-overs up', () => {
       for (const row of T3.run(DATA, 'omniscient-optimum')) {
