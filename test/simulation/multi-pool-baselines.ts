@@ -174,7 +174,10 @@ export function uniformProgressIn(pool: number): MultiPoolPolicy {
   };
 }
 
-/** SkyPilot's managed jobs (0.14): no deadline, no on-demand; first where it last ran, then anywhere, cheapest first. */
+/**
+ * SkyPilot's managed jobs (0.14), FAILOVER: first where it last ran, then anywhere, cheapest first. They know no deadline and no
+ * on-demand: those come from the simulator's guard.
+ */
 const failover: MultiPoolPolicy =
   (scenario) =>
   ({ running, checkpointAt }, cloud) => {
@@ -185,7 +188,10 @@ const failover: MultiPoolPolicy =
     [...near, ...order].some((pool) => cloud.launch({ pool, capacity: 'spot' }));
   };
 
-/** As it really behaves: it is meant to leave out the region just lost, which its releases do not; see the research notes it is described in. */
+/**
+ * Their default, EAGER_NEXT_REGION, as it really behaves: the region that was just lost is not left out, as it is meant to be
+ * (https://github.com/skypilot-org/skypilot/issues/10021), so that it is anywhere, cheapest first.
+ */
 const eagerNextRegion: MultiPoolPolicy =
   (scenario) =>
   ({ running }, cloud) => {

@@ -58,7 +58,7 @@ describe.skipIf(!there)(
       };
       exactly(T2.run(DATA, 'greedy-switch').filter((row) => row.setting === 'all'));
       exactly([...T3.run(DATA, 'UP(S)'), ...T3.run(DATA, 'UP'), ...T4.run(DATA, 'UP')]);
-    });
+    }, 30_000);
 
     it('T3: ours is below the best published policy at every ratio up to 2, and never late', () => {
       for (const row of T3.run(DATA, 'vicuna').filter((r) => Number(r.setting) <= 2)) {
@@ -97,6 +97,6 @@ describe.skipIf(!there)(
         expect(row.mean).toBeLessThanOrEqual((row.published as number) + 1e-3);
         expect(row.mean).toBeGreaterThan(0.99 * (row.published as number));
       }
-    });
+    }, 30_000);
   },
 );
