@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endsWithin, expectedEnds } from './hazard.ts';
+import { endsWithin, expectedEnds, expectedStayHours } from './hazard.ts';
 
 describe('a hazard that falls with age', () => {
   const hazard = { perHour: 0.5, decline: 0.5 };
@@ -17,5 +17,17 @@ describe('a hazard that falls with age', () => {
   it('is the same at every age without decline', () => {
     const steady = { perHour: 0.5, decline: 0 };
     expect(endsWithin(steady, 10, 2)).toBeCloseTo(endsWithin(steady, 0, 2));
+  });
+});
+
+describe('expected stay', () => {
+  it('is the mean life at a constant hazard, cut off at the horizon', () => {
+    expect(expectedStayHours({ perHour: 0.5, decline: 0 }, 3, 20)).toBeCloseTo(2, 1);
+    expect(expectedStayHours({ perHour: 1e-9, decline: 0 }, 0, 10)).toBeCloseTo(10, 3);
+  });
+
+  it('is longer at a higher age where the hazard falls', () => {
+    const hazard = { perHour: 0.7, decline: 0.6 };
+    expect(expectedStayHours(hazard, 5, 40)).toBeGreaterThan(expectedStayHours(hazard, 0.1, 40));
   });
 });

@@ -20,3 +20,21 @@ export function expectedEnds({ perHour, decline }: Hazard, fromHours: number, to
 export function endsWithin(hazard: Hazard, ageHours: number, hours: number): number {
   return 1 - Math.exp(-expectedEnds(hazard, ageHours, ageHours + hours));
 }
+
+/** Steps of the sum that stands for the area below a survival curve. */
+const AREA_STEPS = 24;
+
+/** Hours that a state of this age is expected to go on, counted up to a horizon: the area below its survival curve. */
+export function expectedStayHours(hazard: Hazard, ageHours: number, horizonHours: number): number {
+  let area = 0;
+  let before = 0;
+  let survived = 1;
+  for (let i = 1; i <= AREA_STEPS; i++) {
+    // Finer steps at first, where the hazard is high.
+    const time = horizonHours * (i / AREA_STEPS) ** 2;
+    const survives = Math.exp(-expectedEnds(hazard, ageHours, ageHours + time));
+    area += ((survived + survives) / 2) * (time - before);
+    [before, survived] = [time, survives];
+  }
+  return area;
+}

@@ -53,9 +53,17 @@ export function chooseBySlack(
   if (current === 'spot' && spot) return slack >= stepSeconds + changeoverSeconds ? 'spot' : 'onDemand';
   const enough = spot ? stepSeconds + 2 * changeoverSeconds : stepSeconds + changeoverSeconds;
   if (slack < enough) return 'onDemand';
+  const least = leastSlack(input, planner, horizon, process);
+  if (slack < least) return 'onDemand';
+  return spot ? 'spot' : 'idle';
+}
+
+/** Slack, seconds, below which the plan buys on-demand. */
+export function leastSlack(input: SlackInput, planner: SlackPlanner, horizon: Horizon, process: SpotProcess = USUAL_PROCESS): number {
+  const { now, deadline, stepSeconds, pool } = input;
   const plan = planner({
     stepSeconds,
-    changeoverSeconds,
+    changeoverSeconds: input.changeoverSeconds,
     horizonSeconds: horizon.horizonSeconds,
     maxSlackSeconds: horizon.maxSlackSeconds,
     spotPriceShare: input.spotPriceShare,
@@ -64,9 +72,7 @@ export function chooseBySlack(
     downFactor: rounded(endsFactor(pool.down)),
   });
   const age = Math.round(ageHours(pool, now) / (stepSeconds / 3_600) + 0.5);
-  const least = slackThreshold(plan, left, current === 'onDemand' ? 'onDemand' : 'idle', spot, age);
-  if (slack < least) return 'onDemand';
-  return spot ? 'spot' : 'idle';
+  return slackThreshold(plan, deadline - now, input.current === 'onDemand' ? 'onDemand' : 'idle', pool.available, age);
 }
 
 /** The bounds of the plan: the same for the whole of a run, so that one plan serves all its decisions. */

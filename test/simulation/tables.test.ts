@@ -2,11 +2,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { runMultiPool } from './multi-pool.ts';
+import { MULTI_POOL_BASELINES } from './multi-pool-baselines.ts';
+import { poolsPolicy } from './multi-pool-ours.ts';
+import { h100Cases, v100Cases } from './multi-pool-traces.ts';
 import { runSinglePool, type SinglePoolPolicy } from './single-pool.ts';
 import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { singlePoolOptimum } from './single-pool-optimum.ts';
 import { slackPolicy } from './single-pool-ours.ts';
-import { average } from './table.ts';
+import { average, type Row, referenceFigure } from './table.ts';
+import { T2, T3, T4 } from './table-multi-pool.ts';
 import { singlePoolCases } from './traces.ts';
 
 // The traces have no licence to be copied into the project: the tests that need them look beside the repository, and say so if not found.
@@ -46,5 +51,52 @@ describe.skipIf(!there)(
       expect(outcomes.filter((o) => o.late)).toEqual([]);
       expect(average(outcomes.map((o) => o.cost))).toBeLessThan(0.99 * average(cases.map((c) => runSinglePool(c, best).cost)));
     });
+
+    it('T2, T3, T4: baselines cost what their authors published', () => {
+      const exactly = (rows: readonly Row[]) => {
+        for (const row of rows) expect(row.mean, `${row.policy} ${row.setting}`).toBeCloseTo(row.published ?? Number.NaN, 3);
+      };
+      exactly(T2.run(DATA, 'greedy-switch').filter((row) => row.setting === 'all'));
+      exactly([...T3.run(DATA, 'UP(S)'), ...T3.run(DATA, 'UP'), ...T4.run(DATA, 'UP')]);
+    }, 30_000);
+
+    it('T3: ours is below the best published policy at every ratio up to 2, and never late', () => {
+      for (const row of T3.run(DATA, 'vicuna').filter((r) => Number(r.setting) <= 2)) {
+        expect(row.mean, row.setting).toBeLessThan(
+          referenceFigure(DATA, 'T3', { policy: 'SkyNomad', ratio: Number(row.setting) }, 'mean') as number,
+        );
+        expect(row.late).toBe(0);
+      }
+    }, 30_000);
+
+    it('T3, T4: ours is below every baseline in windows shifted from the published ones, too, and never late', () => {
+      const h100 = [104, 207].flatMap((shift) => h100Cases(DATA, shift)).filter((c) => ['1.05', '1.50'].includes(c.group));
+      const v100 = [553, 1_659].flatMap((shift) => v100Cases(DATA, shift));
+      for (const [group, cases] of Map.groupBy([...h100, ...v100], (c) => c.group)) {
+        const ours = poolsPolicy();
+        const outcomes = cases.map((c) => runMultiPool(c, ours));
+        expect(outcomes.filter((o) => o.late)).toEqual([]);
+        for (const [name, policy] of Object.entries(MULTI_POOL_BASELINES)) {
+          const theirs = average(cases.map((c) => runMultiPool(c, policy).cost));
+          expect(average(outcomes.map((o) => o.cost)), `${group}, ${name}`).toBeLessThan(0.96 * theirs);
+        }
+      }
+    }, 30_000);
+
+    it('T2, T4: ours is below what was published', () => {
+      const [t2] = T2.run(DATA, 'vicuna');
+      const [t4] = T4.run(DATA, 'vicuna');
+      expect(t2).toMatchObject({ setting: 'all', late: 0 });
+      expect(t2?.mean).toBeLessThan(76.5);
+      expect(t4).toMatchObject({ late: 0 });
+      expect(t4?.mean).toBeLessThan(41);
+    }, 60_000);
+
+    it('T3: the optimum is the published one, or below it where the published one rounds change-overs up', () => {
+      for (const row of T3.run(DATA, 'omniscient-optimum')) {
+        expect(row.mean).toBeLessThanOrEqual((row.published as number) + 1e-3);
+        expect(row.mean).toBeGreaterThan(0.99 * (row.published as number));
+      }
+    }, 30_000);
   },
 );

@@ -1,4 +1,5 @@
 import type { Table } from './table.ts';
+import { T2, T3, T4 } from './table-multi-pool.ts';
 import { T1 } from './table-t1.ts';
 
-export const TABLES: readonly Table[] = [T1];
+export const TABLES: readonly Table[] = [T1, T2, T3, T4];
