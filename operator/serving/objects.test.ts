@@ -38,9 +38,7 @@ describe('a cache of weights on the node', () => {
     const cached = { ...serving(), spec: { ...serving().spec, weightsCache: { hostPath: '/var/cache/vicuna' } } };
     const request = { model, track: 'stable', pool, replicas: 1, roomToSurge: true, engineImage: 'engine' } as const;
     const { initContainers, volumes } = replicaDeployment({ ...request, serving: cached }).spec?.template.spec ?? {};
-    expect(initContainers).toMatchObject([
-      { command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } },
-    ]);
+    expect(initContainers).toMatchObject([{ command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } }]);
     expect(volumes).toContainEqual({ name: 'weights', hostPath: { path: '/var/cache/vicuna', type: 'DirectoryOrCreate' } });
     expect(replicaDeployment({ ...request, serving: serving() }).spec?.template.spec?.initContainers).toBeUndefined();
   });
