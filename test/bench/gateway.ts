@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildGateway } from '../../workloads/gateway/build.ts';
+import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
 import { freePorts } from '../cluster/control-plane.ts';
 import { until } from '../cluster/run.ts';
 
@@ -113,7 +113,7 @@ export async function benchGateway(say: (line: string) => void): Promise<Record<
     const config = join(directory, 'gateway.json');
     writeFileSync(config, JSON.stringify({ models: [{ name: 'm' }], workers: [{ url: `http://127.0.0.1:${worker}`, models: ['m'] }] }));
     const main = await buildGateway(join(directory, 'gateway'));
-    const own = start(process.execPath, [main], {
+    const own = start(process.execPath, [...GATEWAY_FLAGS, main], {
       VICUNA_GATEWAY_CONFIG: config,
       VICUNA_PORT: String(gateway),
       VICUNA_PRIVATE_PORT: String(gatewayPrivate),

@@ -1,16 +1,17 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { V1Job, V1Pod } from '@kubernetes/client-node';
+import type { V1Job, V1Pod, V1PodTemplateSpec } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
-import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
+import { GPU_POOL, type GpuPool, poolWithDefaults } from '../../operator/api/gpu-pool.ts';
 import { KINDS } from '../../operator/api/kinds.ts';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
-import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { TRAINING, type VicunaTraining, withDefaults } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { Informer } from '../../operator/kube/informer.ts';
 import { CUSTOM_RESOURCE_DEFINITION, type KubeObject, NODE, POD, type ResourceType } from '../../operator/kube/types.ts';
 import { slimPod } from '../../operator/slim.ts';
+import { workerPod } from '../../operator/training/pods.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import type { OperatorProcess } from '../cluster/operator-process.ts';
@@ -79,14 +80,19 @@ export class ScaleBench {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Seconds from the first create until all pods of plain Jobs of the same shape run; the Jobs are removed again. */
-  async plainJobs(): Promise<number> {
+  /**
+   * Seconds from the first create until all pods of plain Jobs of the same shape run; the Jobs are removed again. Their pods are the
+   * smallest there are, or what a training's are, of which the API server, the scheduler and the nodes have more to read and write.
+   */
+  async jobs(pods: 'smallest' | 'asTrainings'): Promise<number> {
     const { trainings, workers } = this.settings;
+    const template = pods === 'smallest' ? SMALLEST_POD : trainingPod(this.settings);
+    const name = (i: number) => `${pods.toLowerCase()}-${i}`;
     const startedAt = performance.now();
-    await inParallel(trainings, 16, (i) => this.client.create(JOB, plainJob(`job-${i}`, workers)));
+    await inParallel(trainings, 16, (i) => this.client.create(JOB, plainJob(name(i), workers, template)));
     await this.#untilRunning('job', trainings * workers);
     const seconds = (performance.now() - startedAt) / 1000;
-    await inParallel(trainings, 16, (i) => this.client.delete(JOB, NAMESPACE, `job-${i}`, { propagationPolicy: 'Background' }));
+    await inParallel(trainings, 16, (i) => this.client.delete(JOB, NAMESPACE, name(i), { propagationPolicy: 'Background' }));
     await until(
       'plain Jobs removed',
       180_000,
@@ -214,19 +220,31 @@ function scaleTraining(name: string, workers: number): VicunaTraining {
   } as unknown as VicunaTraining;
 }
 
-function plainJob(name: string, pods: number): V1Job {
+const SMALLEST_POD: V1PodTemplateSpec = {
+  spec: {
+    restartPolicy: 'Never',
+    nodeSelector: LABELS,
+    containers: [{ name: 'trainer', image: 'trainer', resources: { limits: { 'nvidia.com/gpu': '1' } } }],
+  },
+};
+
+/** A worker's pod, as the operator makes it, without the owner that a Job's pod has of its own. */
+function trainingPod(settings: ScaleSettings): V1PodTemplateSpec {
+  const request = { name: 'worker', generation: 1, rank: 0, group: null, operatorUrl: 'http://10.0.0.1:8080' };
+  const training = withDefaults(scaleTraining('training', settings.workers));
+  const pool = poolWithDefaults(scalePool(settings));
+  const { metadata, spec } = workerPod({ ...request, training, pool, datasetUri: training.spec.dataset.uri ?? '' });
+  const { labels = {}, annotations = {} } = metadata ?? {};
+  return { metadata: { labels, annotations }, ...(spec ? { spec } : {}) };
+}
+
+function plainJob(name: string, pods: number, template: V1PodTemplateSpec): V1Job {
   return {
     metadata: { name, namespace: NAMESPACE },
     spec: {
       parallelism: pods,
       completions: pods,
-      template: {
-        spec: {
-          restartPolicy: 'Never',
-          nodeSelector: LABELS,
-          containers: [{ name: 'trainer', image: 'trainer', resources: { limits: { 'nvidia.com/gpu': '1' } } }],
-        },
-      },
+      template,
     },
   };
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { buildGateway } from '../../workloads/gateway/build.ts';
+import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
@@ -32,7 +32,7 @@ async function makeImages(): Promise<string> {
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
     { name: 'vicuna/trainer:dev', layers: [base, trainer], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
-    { name: 'vicuna/gateway:dev', layers: [base, node, gateway], command: ['node', '/opt/vicuna/gateway/main.js'], env: {} },
+    { name: 'vicuna/gateway:dev', layers: [base, node, gateway], command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'], env: {} },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }

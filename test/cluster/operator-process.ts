@@ -16,7 +16,7 @@ export interface OperatorOptions {
 }
 
 /** As the operator's image starts it: a small young generation keeps resident memory low, and costs little. */
-const OPERATOR_FLAGS = ['--max-semi-space-size=4'];
+const OPERATOR_FLAGS = ['--max-semi-space-size=2'];
 
 /** Of the embedded cluster. */
 const DEVELOPMENT_IMAGES = { VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev', VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev' };
