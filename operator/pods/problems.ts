@@ -12,10 +12,17 @@ const START_PROBLEMS = new Set([
   'CrashLoopBackOff',
 ]);
 
+/** Of a container's last line; more is not for a condition. */
+const LONGEST_WORDS = 300;
+
 /** Why the container cannot start (bad image, missing key), when it cannot; else null. */
 export function startProblem(pod: V1Pod, container: string): string | null {
-  const waiting = pod.status?.containerStatuses?.find((c) => c.name === container)?.state?.waiting;
-  return waiting && START_PROBLEMS.has(waiting.reason ?? '') ? `${waiting.reason}: ${waiting.message ?? ''}` : null;
+  const status = pod.status?.containerStatuses?.find((c) => c.name === container);
+  const waiting = status?.state?.waiting;
+  if (!waiting || !START_PROBLEMS.has(waiting.reason ?? '')) return null;
+  // What it said itself at its end says more than that it ended.
+  const lastWords = status?.lastState?.terminated?.message?.trim().split('\n').at(-1)?.slice(0, LONGEST_WORDS);
+  return `${waiting.reason}: ${lastWords || waiting.message || ''}`;
 }
 
 /** The scheduler's words, when it found no node; else null. */

@@ -18,10 +18,9 @@ import type { gatewayConfigSchema } from '../api/gateway-config.ts';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { MANAGED_BY, OPERATOR, SERVING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
-import { COMPONENT_LABEL, demandLeaseName, GATEWAY_PORT, GATEWAY_PRIVATE_PORT, gatewayName } from './names.ts';
+import { COMPONENT_LABEL, demandLeaseName, GATEWAY_CONTAINER, GATEWAY_PORT, GATEWAY_PRIVATE_PORT, gatewayName } from './names.ts';
 import { metadataOf } from './owner.ts';
 
-const CONTAINER = 'gateway';
 const SECRETS = '/etc/vicuna';
 /** By which the clouds' own tools mark spot nodes. */
 const SPOT_LABELS = [
@@ -157,7 +156,7 @@ function deployment(
   const template = (gateway.template ?? {}) as { metadata?: V1PodTemplateSpec['metadata']; spec?: Partial<V1PodSpec> };
   const spec = template.spec ?? {};
   const containers = spec.containers ?? [];
-  const own: Partial<V1Container> = containers.find((c) => c.name === CONTAINER) ?? {};
+  const own: Partial<V1Container> = containers.find((c) => c.name === GATEWAY_CONTAINER) ?? {};
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -203,7 +202,7 @@ function deployment(
               securityContext: CONTAINER_SECURITY,
               resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '512Mi' } },
               ...own,
-              name: CONTAINER,
+              name: GATEWAY_CONTAINER,
               image: gateway.image ?? own.image ?? image,
               env: [
                 { name: 'VICUNA_CONFIG_MAP', value: metadata.name },
@@ -211,6 +210,7 @@ function deployment(
                 { name: 'HOME', value: '/tmp' },
                 ...(own.env ?? []),
               ],
+              terminationMessagePolicy: 'FallbackToLogsOnError',
               ports: [
                 { name: 'http', containerPort: GATEWAY_PORT },
                 { name: 'private', containerPort: GATEWAY_PRIVATE_PORT },
@@ -225,7 +225,7 @@ function deployment(
               volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }, ...secrets.mounts, ...(own.volumeMounts ?? [])],
               lifecycle: { preStop: { sleep: { seconds: 3 } } },
             },
-            ...containers.filter((c) => c.name !== CONTAINER),
+            ...containers.filter((c) => c.name !== GATEWAY_CONTAINER),
           ],
           volumes: [{ name: 'tmp', emptyDir: {} }, ...secrets.volumes, ...(spec.volumes ?? [])],
         },

@@ -2,7 +2,7 @@ import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
-import { DELETION_COST, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import { DELETION_COST, GATEWAY_CONTAINER, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { ENGINE_CONTAINER } from './replica-deployment.ts';
 import type { ExistingDeployment, GatewayCopy, Replica } from './state.ts';
 
@@ -44,7 +44,7 @@ function ofItsNode(interruption: Replica['interruption']): Replica['interruption
 
 export function observeGateway(pod: V1Pod, node: V1Node | undefined, now: number): GatewayCopy {
   const { name, uid, readyAt, ending, interruption } = observeReplica(pod, node, now, true);
-  return { name, uid, ready: readyAt !== null, ending, interruption };
+  return { name, uid, ready: readyAt !== null, startProblem: startProblem(pod, GATEWAY_CONTAINER), ending, interruption };
 }
 
 export function observeDeployment(deployment: V1Deployment): ExistingDeployment {

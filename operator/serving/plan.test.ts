@@ -152,6 +152,18 @@ describe('a canary', () => {
   });
 });
 
+describe('a gateway that cannot start', () => {
+  it('says why in the condition', () => {
+    const fleet = new Fleet();
+    fleet.gateways = [gatewayCopy('gateway-1', { ready: false, startProblem: 'CrashLoopBackOff: API key team: too short' })];
+    fleet.settle();
+    expect(fleet.condition('Ready')).toMatchObject({
+      reason: 'GatewayStarting',
+      message: 'no copy of the gateway is ready yet (gateway-1: CrashLoopBackOff: API key team: too short)',
+    });
+  });
+});
+
 describe('a Deployment that shrinks', () => {
   const costs = (fleet: Fleet) => [...fleet.replicas.values()].toSorted((a, b) => a.deletionCost - b.deletionCost).map((r) => r.name);
 

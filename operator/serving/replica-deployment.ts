@@ -107,6 +107,7 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
           ...(engine.command ? { command: [...engine.command] } : {}),
           args: [...engine.args],
           name: ENGINE_CONTAINER,
+          terminationMessagePolicy: 'FallbackToLogsOnError',
           ...(engine.image === null ? {} : { image: engine.image }),
           ports: [{ name: 'http', containerPort: ENGINE_PORT }],
           resources: {

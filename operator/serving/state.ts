@@ -72,6 +72,7 @@ export interface GatewayCopy {
   readonly name: string;
   readonly uid: string;
   readonly ready: boolean;
+  readonly startProblem: string | null;
   readonly ending: boolean;
   readonly interruption: Interruption | null;
 }

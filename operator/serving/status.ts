@@ -130,9 +130,19 @@ function readyCondition(d: ServingDraft, models: readonly ModelStatus[]) {
     return { type, status: 'False', reason: 'Starting', message } as const;
   }
   if (!d.state.gateways.some((g) => g.ready))
-    return { type, status: 'False', reason: 'GatewayStarting', message: 'no copy of the gateway is ready yet' } as const;
+    return {
+      type,
+      status: 'False',
+      reason: 'GatewayStarting',
+      message: `no copy of the gateway is ready yet${gatewayProblem(d)}`,
+    } as const;
   const message = models.map((m) => `${m.name}: ${m.ready} ${m.ready === 1 ? 'replica answers' : 'replicas answer'}`).join(', ');
   return { type, status: 'True', reason: 'AllReady', message } as const;
+}
+
+function gatewayProblem(d: ServingDraft): string {
+  const stuck = d.state.gateways.find((g) => g.startProblem !== null);
+  return stuck ? ` (${stuck.name}: ${stuck.startProblem})` : '';
 }
 
 function waitsFor(d: ServingDraft, model: string): string {

@@ -168,7 +168,7 @@ export function interruption(node: string, now: number, seconds: number | null):
 }
 
 export function gatewayCopy(name: string, changes: Partial<GatewayCopy> = {}): GatewayCopy {
-  return { name, uid: `uid-${name}`, ready: true, ending: false, interruption: null, ...changes };
+  return { name, uid: `uid-${name}`, ready: true, startProblem: null, ending: false, interruption: null, ...changes };
 }
 
 export function pool(name: string, changes: Partial<PoolView> = {}): PoolView {

@@ -32,7 +32,12 @@ async function makeImages(): Promise<string> {
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
     { name: 'vicuna/trainer:dev', layers: [base, trainer], command: ['python3', '-m', 'vicuna_trainer.supervisor'], env },
-    { name: 'vicuna/gateway:dev', layers: [base, node, gateway], command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'], env: {} },
+    {
+      name: 'vicuna/gateway:dev',
+      layers: [base, node, gateway],
+      command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'],
+      env: {},
+    },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }

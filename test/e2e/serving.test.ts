@@ -187,7 +187,7 @@ describe('a serving that follows its load', () => {
 
 describe('a serving with a canary, keys, and weights kept on the nodes', () => {
   const TRIAL = 'trial';
-  const KEY = 'e2e-key';
+  const KEY = 'a-key-of-the-test';
   const pods = async () => {
     const { items } = await stage.cluster.client.list(POD, {
       namespace: NAMESPACE,

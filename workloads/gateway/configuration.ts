@@ -27,7 +27,7 @@ export function followFile(path: string, { onConfig, onProblem }: Follower): voi
   });
 }
 
-/** Follows a ConfigMap. Resolves with the first configuration. */
+/** Follows a ConfigMap. Resolves with the first configuration; rejects when that is of no use. */
 export async function followConfigMap(
   client: KubeClient,
   namespace: string,
@@ -35,7 +35,7 @@ export async function followConfigMap(
   { onConfig, onProblem }: Follower,
   signal: AbortSignal,
 ): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const informer = new Informer<V1ConfigMap>({
     client,
     type: CONFIG_MAP,
@@ -49,6 +49,7 @@ export async function followConfigMap(
       onConfig(parseGatewayConfig(object.data?.[KEY] ?? ''));
       resolve();
     } catch (error) {
+      reject(error as Error);
       onProblem(error as Error);
     }
   });
