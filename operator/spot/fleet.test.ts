@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type FleetReplica, type FleetRequest, planFleet, sparesFor } from './fleet.ts';
+import { type FleetReplica, type FleetRequest, mixFor, planFleet } from './fleet.ts';
 import type { PoolView } from './placement.ts';
 
 const NOW = 1_000_000;
@@ -126,22 +126,30 @@ describe('a pool that refused launches', () => {
 });
 
 describe('spares', () => {
+  const spare = (needed: number, zones: number, remainingLifeHours: number, seconds = 120) => {
+    const pools = Array.from({ length: zones }, (_, i) => pool(`z${i}`, { remainingLifeHours }));
+    return mixFor({ startSeconds: seconds, gpusPerReplica: 1 }, needed, pools, [], []).spot - needed;
+  };
+
   it('none where spot lasts, one where a zone may go while a replica starts', () => {
-    const lasting = [pool('a', { remainingLifeHours: 1_000 }), pool('b', { remainingLifeHours: 1_000 })];
-    expect(sparesFor(4, lasting, 120)).toBe(0);
-    const short = [pool('a', { remainingLifeHours: 4 }), pool('b', { remainingLifeHours: 4 }), pool('c', { remainingLifeHours: 4 })];
-    expect(sparesFor(2, short, 120)).toBe(1);
+    expect(spare(4, 2, 1_000)).toBe(0);
+    expect(spare(2, 3, 4)).toBe(1);
   });
 
-  it('as many as a zone holds, since a zone goes as a whole; fewer with more zones', () => {
-    const zones = (n: number) => Array.from({ length: n }, (_, i) => pool(`z${i}`, { remainingLifeHours: 4 }));
-    expect(sparesFor(6, zones(2), 120)).toBe(6);
-    expect(sparesFor(6, zones(3), 120)).toBe(3);
-    expect(sparesFor(6, zones(4), 120)).toBe(2);
+  it('so many that the loss of a zone is not felt, where that is worth their price; fewer with more zones', () => {
+    expect(spare(6, 3, 2)).toBe(3);
+    expect(spare(6, 4, 2)).toBe(2);
+    expect(spare(6, 3, 12)).toBe(0);
   });
 
-  it('never more than the needed ones, and as the spec says when it says so', () => {
-    expect(sparesFor(3, [pool('a', { remainingLifeHours: 0.1 })], 600)).toBe(3);
+  it('never more than half a fleet, and as the spec says when it says so', () => {
+    expect(spare(10, 1, 0.1, 600)).toBeLessThanOrEqual(5);
     expect(targets(request({ spare: 1 }), [], [pool('a'), pool('b')], NOW)).toEqual({ a: 2, b: 2 });
+  });
+
+  it('on demand, where spot does not outlast a start or two', () => {
+    const pools = [pool('a', { remainingLifeHours: 0.1 }), pool('b', { remainingLifeHours: 0.1 })];
+    expect(mixFor({ startSeconds: 120, gpusPerReplica: 1 }, 3, pools, [onDemand()], [])).toEqual({ spot: 0, onDemand: 3 });
+    expect(targets(request({ needed: 3, spare: 'auto' }), [], [...pools, onDemand()], NOW)).toEqual({ od: 3 });
   });
 });

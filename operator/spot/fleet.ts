@@ -1,3 +1,4 @@
+import { cheapestMix, STARTS_AHEAD, type ZoneOutlook } from './fleet-mix.ts';
 import { onDemandPerHour, type PoolView, pricePerHour } from './placement.ts';
 
 /** A replica that lives, or is on its way, in a pool. Those whose nodes are being taken away are not among them. */
@@ -38,8 +39,6 @@ export interface Fleet {
   readonly retryAt: number | null;
 }
 
-/** Chance that more replicas are lost than are spare, within the time that a new one needs, that is accepted. */
-export const JOINT_LOSS = 0.005;
 /** Of a spot node of which nothing is known. */
 const ASSUMED_LIFE_HOURS = 12;
 
@@ -51,9 +50,11 @@ export function planFleet(request: FleetRequest, replicas: readonly FleetReplica
   const usable = pools.filter((pool) => fits(request, pool));
   const spotPools = request.capacity === 'onDemand' ? [] : usable.filter((p) => p.capacity === 'spot');
   const onDemandPools = request.capacity === 'spot' ? [] : usable.filter((p) => p.capacity === 'onDemand');
-  const base = spotPools.length === 0 ? request.needed : Math.min(request.needed, onDemandPools.length === 0 ? 0 : request.onDemandBase);
+  const given = spotPools.length === 0 ? request.needed : Math.min(request.needed, onDemandPools.length === 0 ? 0 : request.onDemandBase);
+  const mix = request.spare === 'auto' ? mixFor(request, request.needed - given, spotPools, onDemandPools, replicas) : null;
+  const base = given + (mix?.onDemand ?? 0);
   const neededSpot = request.needed - base;
-  const spare = neededSpot === 0 ? 0 : request.spare === 'auto' ? sparesFor(neededSpot, spotPools, request.startSeconds) : request.spare;
+  const spare = neededSpot === 0 ? 0 : mix ? mix.spot - neededSpot : Number(request.spare);
   const allotment = new Allotment(request, replicas, now);
   allotment.fill(spotPools, neededSpot + spare);
   const coming = countIn(spotPools, replicas, (r) => r.placed, allotment.targets) + allotment.onNodesThatAreThere(spotPools);
@@ -181,39 +182,39 @@ function countIn(
   }, 0);
 }
 
-/**
- * The smallest number of spares with which the chance of losing more than these within a start's time is at most JOINT_LOSS, the
- * replicas spread evenly over the zones. Nodes of one zone are taken to be lost together: that is what makes spot outages bad.
- */
-export function sparesFor(needed: number, pools: readonly PoolView[], startSeconds: number): number {
-  const zones = new Map<string, number>();
-  for (const pool of pools) zones.set(zoneOf(pool), Math.max(zones.get(zoneOf(pool)) ?? 0, lifeHours(pool)));
-  const chances = [...zones.values()]
-    .sort((a, b) => b - a)
-    .slice(0, MAX_ZONES)
-    .map((hours) => 1 - Math.exp(-startSeconds / 3_600 / hours));
-  if (chances.length === 0) return 0;
-  for (let spare = 0; spare < needed; spare++) if (chanceOfLosingMore(spare, needed + spare, chances) <= JOINT_LOSS) return spare;
-  return needed;
-}
-
-/** More zones than this change nothing that matters, and the sum goes over all their subsets. */
-const MAX_ZONES = 10;
-
-function chanceOfLosingMore(spare: number, replicas: number, chances: readonly number[]): number {
-  const shares = chances.map((_, i) => Math.floor(replicas / chances.length) + (i < replicas % chances.length ? 1 : 0));
-  let sum = 0;
-  for (let subset = 0; subset < 1 << chances.length; subset++) {
-    let probability = 1;
-    let lost = 0;
-    chances.forEach((chance, i) => {
-      const struck = (subset >> i) % 2 === 1;
-      probability *= struck ? chance : 1 - chance;
-      if (struck) lost += shares[i] ?? 0;
+/** How many of the needed replicas are spot, with spares, and how many on-demand, by the cheapest mix over the zones there are. */
+export function mixFor(
+  request: Pick<FleetRequest, 'startSeconds' | 'gpusPerReplica'>,
+  needed: number,
+  spotPools: readonly PoolView[],
+  onDemandPools: readonly PoolView[],
+  replicas: readonly FleetReplica[],
+): { readonly spot: number; readonly onDemand: number } {
+  if (needed === 0) return { spot: 0, onDemand: 0 };
+  const price = (pools: readonly PoolView[]) => Math.min(...pools.map((p) => pricePerHour(p, 1, request.gpusPerReplica)));
+  const zones = new Map<string, ZoneOutlook>();
+  for (const pool of spotPools) {
+    const running = replicas.filter((r) => r.pool === pool.name).length;
+    const loss = 1 - Math.exp((-STARTS_AHEAD * request.startSeconds) / 3_600 / lifeHours(pool));
+    const known = zones.get(zoneOf(pool));
+    // Whether there is room shows when nodes are asked for; what finds none is stood in for by on-demand.
+    zones.set(zoneOf(pool), {
+      loss: Math.min(known?.loss ?? 1, loss),
+      running: (known?.running ?? 0) + running,
+      room: Number.POSITIVE_INFINITY,
     });
-    if (lost > spare) sum += probability;
   }
-  return sum;
+  const { spot, onDemand } = cheapestMix(
+    {
+      needed,
+      spotPrice: price(spotPools),
+      ...(onDemandPools.length === 0
+        ? { onDemandPrice: 0, onDemandRoom: 0 }
+        : { onDemandPrice: price(onDemandPools), onDemandRoom: needed }),
+    },
+    [...zones.values()],
+  );
+  return { spot: spot.reduce((a, b) => a + b, 0), onDemand };
 }
 
 function describe(targets: ReadonlyMap<string, number>, spare: number): string {

@@ -63,11 +63,9 @@ export const spotHedge =
       let wanted = Math.min(target, Math.max(0, target + extra - readyBefore));
       readyBefore = sum(zones.map((z) => z.ready));
       if (safetyNet) {
-        if (tick >= startTicks) {
-          counted++;
-          if (readyBefore + onDemand.ready >= target) good++;
-        }
-        if (counted > 0 && good / counted <= 0.99) wanted = target;
+        counted++;
+        if (readyBefore + onDemand.ready >= target) good++;
+        if (good / counted <= 0.99) wanted = target;
         if (wanted >= onDemand.running) keepUntil = tick + startTicks;
         else if (tick < keepUntil) wanted = onDemand.running;
       }

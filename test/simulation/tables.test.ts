@@ -2,6 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { type FleetPolicy, runFleet } from './fleet.ts';
+import { spotHedge } from './fleet-baselines.ts';
+import { mixPolicy } from './fleet-ours.ts';
+import { fleetCases } from './fleet-traces.ts';
 import { runMultiPool } from './multi-pool.ts';
 import { MULTI_POOL_BASELINES } from './multi-pool-baselines.ts';
 import { poolsPolicy } from './multi-pool-ours.ts';
@@ -11,6 +15,7 @@ import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { singlePoolOptimum } from './single-pool-optimum.ts';
 import { slackPolicy } from './single-pool-ours.ts';
 import { average, type Row, referenceFigure } from './table.ts';
+import { T5 } from './table-fleet.ts';
 import { T2, T3, T4 } from './table-multi-pool.ts';
 import { singlePoolCases } from './traces.ts';
 
@@ -50,6 +55,27 @@ describe.skipIf(!there)(
       const outcomes = cases.map((c) => runSinglePool(c, ours));
       expect(outcomes.filter((o) => o.late)).toEqual([]);
       expect(average(outcomes.map((o) => o.cost))).toBeLessThan(0.99 * average(cases.map((c) => runSinglePool(c, best).cost)));
+    });
+
+    it('T5: SpotHedge is as published within what its random choices change, and ours answers more often for less', () => {
+      for (const row of [...T5.run(DATA, 'spot-hedge-0'), ...T5.run(DATA, 'spot-hedge-1'), ...T5.run(DATA, 'round-robin')]) {
+        expect(Math.abs(row.mean - (row.published ?? Number.NaN)), `${row.policy} ${row.setting}`).toBeLessThan(0.5);
+        expect(Math.abs((row.availability ?? 0) - (row.publishedAvailability ?? Number.NaN))).toBeLessThan(0.5);
+      }
+      const [one, two] = T5.run(DATA, 'vicuna');
+      expect(one?.availability).toBeGreaterThanOrEqual(99.5);
+      expect(one?.mean).toBeLessThanOrEqual(51);
+      expect(two?.availability).toBeGreaterThanOrEqual(99);
+      expect(two?.mean).toBeLessThanOrEqual(65);
+    });
+
+    it('T5: ours beats SpotHedge in windows that nothing was chosen by', () => {
+      for (const shift of [1_440, 5_000]) {
+        for (const [, cases] of Map.groupBy(fleetCases(DATA, shift), (c) => c.trace)) {
+          const share = (policy: FleetPolicy) => average(cases.map((c) => runFleet(c, policy).availability));
+          expect(share(mixPolicy())).toBeGreaterThan(share(spotHedge(1)));
+        }
+      }
     });
 
     it('T2, T3, T4: baselines cost what their authors published', () => {

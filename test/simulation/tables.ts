@@ -1,5 +1,6 @@
 import type { Table } from './table.ts';
+import { T5 } from './table-fleet.ts';
 import { T2, T3, T4 } from './table-multi-pool.ts';
 import { T1 } from './table-t1.ts';
 
-export const TABLES: readonly Table[] = [T1, T2, T3, T4];
+export const TABLES: readonly Table[] = [T1, T2, T3, T4, T5];
