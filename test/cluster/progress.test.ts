@@ -11,12 +11,14 @@ describe('StepDisplay', () => {
     const { output, lines } = captured(false);
     let now = 1_000_000;
     const display = new StepDisplay(output, ['Tools', 'Cluster'], { env: {}, clock: () => now });
-    display.begin('building kube-apiserver');
+    display.begin('downloading kube-apiserver');
+    display.update('building kube-apiserver'); // something else, so it is told at once
     display.update('building kube-apiserver', 0.5, 120);
     now += 20_000;
     display.update('building kubelet', 0.71, 130);
     display.end('ready');
     expect(lines).toEqual([
+      '  1/2  Tools          downloading kube-apiserver\n',
       '  1/2  Tools          building kube-apiserver\n',
       '  1/2  Tools          building kubelet  ███████░░░ 71 %  about 2 min left\n',
       '  1/2  Tools          ready  20 s\n',

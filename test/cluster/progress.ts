@@ -6,7 +6,7 @@ export interface Output {
 }
 
 const BAR_CELLS = 10;
-/** Without a terminal the same step is told again at most so often. */
+/** Without a terminal the same thing is told again at most so often. */
 const PLAIN_EVERY_MS = 15_000;
 
 /** Numbered steps, each with what goes on in it, how much of it is done and how long it will take. */
@@ -18,6 +18,7 @@ export class StepDisplay {
   #current = -1;
   #startedAt = 0;
   #lastPlain = 0;
+  #lastDetail = '';
   #open = false;
 
   constructor(
@@ -49,8 +50,9 @@ export class StepDisplay {
       return;
     }
     const now = this.#clock();
-    if (now - this.#lastPlain < PLAIN_EVERY_MS) return;
+    if (detail === this.#lastDetail && now - this.#lastPlain < PLAIN_EVERY_MS) return;
     this.#lastPlain = now;
+    this.#lastDetail = detail;
     this.#output.write(`${line}\n`);
   }
 
