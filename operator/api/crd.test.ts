@@ -42,6 +42,7 @@ const paths = (list: readonly Field[]) => list.map(({ path }) => path);
 const OPEN = [
   'VicunaTraining.spec.workers.template',
   'VicunaTraining.status.world.checkpointInterval',
+  'VicunaTraining.status.placement.spotSeen',
   'GpuPool.status.memory',
   'VicunaServing.spec.gateway.template',
   'VicunaServing.spec.models[].template',

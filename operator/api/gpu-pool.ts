@@ -86,6 +86,12 @@ const spec = z
         ).optional(),
       })
       .describe('price of one node per hour.'),
+    egress: z
+      .strictObject({
+        pricePerGiB: dollars('pricePerGiB in US dollars that clouds bill when a checkpoint is read here. Default: 0.').default('0'),
+      })
+      .optional()
+      .describe('egress: what bringing checkpoints here from their storage costs; 0 in the same region. Default: nothing.'),
     nodeSelector: labels('nodeSelector', 'nodeSelector: labels that every node of the pool carries. Worker pods get it too.'),
     tolerations: z
       .array(

@@ -397,6 +397,36 @@ const interruption = z
   })
   .describe('interruption and its legs.');
 
+const placementDecision = z
+  .object({
+    decidedAt: time('decidedAt is when it was decided.'),
+    message: z.string().max(1_024).describe('message: why here and why now, or why nowhere, in one sentence.'),
+    alternatives: z
+      .array(
+        z.object({
+          pool: z.string().max(253).describe('pool that was weighed.'),
+          capacity,
+          pricePerHour: z.string().max(32).describe('pricePerHour of the smallest world there, in US dollars.'),
+          effectivePricePerHour: z
+            .string()
+            .max(32)
+            .optional()
+            .describe('effectivePricePerHour: the price with the change-overs that its losses are expected to cost, in US dollars.'),
+          lastsHours: z.number().min(0).optional().describe('lastsHours that spot there is expected to last, in hours.'),
+          verdict: z.string().max(256).describe('verdict: chosen, or what spoke against it.'),
+        }),
+      )
+      .max(32)
+      .meta({ 'x-kubernetes-list-type': 'atomic' })
+      .describe('alternatives that were weighed, the chosen one first, at most 32.'),
+    spotSeen: z
+      .record(z.string().max(63), z.unknown())
+      .optional()
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+      .describe('spotSeen: how spot came and went in the pools worth waiting for, taken together; for the operator itself.'),
+  })
+  .describe('placement: the last decision on where to run, and what it was weighed against.');
+
 const status = z
   .object({
     observedGeneration: z.int().min(0).optional().describe('observedGeneration is the metadata.generation that the status speaks of.'),
@@ -410,6 +440,7 @@ const status = z
     capacity: capacity.optional(),
     world: world.optional(),
     next: next.optional(),
+    placement: placementDecision.optional(),
     progress: z
       .object({
         step: z.int().min(0).describe('step reached.'),

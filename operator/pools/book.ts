@@ -2,8 +2,9 @@ import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
+import { look } from '../spot/availability.ts';
 import { BLANK_MEMORY, type CapacityMemory, type CapacityObservation, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
-import type { PoolView } from '../spot/placement.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 import type { PlannedPod, PoolObservation } from '../training/draft.ts';
 import { type Claim, GpuRoom, gpusOf, type PoolRoom, resourceName } from './room.ts';
 
@@ -155,6 +156,7 @@ export class PoolBook {
     const name = pool.metadata.name ?? '';
     const memory = this.memory(name);
     const { spec } = pool;
+    const freeSlots = this.#room.slots(name, gpusPerWorker);
     return {
       name,
       cloud: spec.cloud,
@@ -164,10 +166,12 @@ export class PoolBook {
       accelerator: spec.accelerator.type,
       gpusPerNode: spec.accelerator.count,
       price: { spot: spec.price.spot === undefined ? null : Number(spec.price.spot), onDemand: Number(spec.price.onDemand) },
-      freeSlots: this.#room.slots(name, gpusPerWorker),
+      freeSlots,
       growableSlots: this.#room.growableSlots(name, gpusPerWorker),
       blockedUntil: memory.blockedUntil !== null && memory.blockedUntil > this.#clock() ? memory.blockedUntil : null,
       remainingLifeHours: remainingLifeHours(memory),
+      seen: freeSlots > 0 ? look(memory.availability, true, this.#clock() / 1_000) : memory.availability,
+      egressPerGiB: Number(spec.egress?.pricePerGiB ?? 0),
     };
   }
 

@@ -2,7 +2,7 @@ import { durationSeconds } from '../api/duration.ts';
 import type { ServedModel, VicunaServingStatus } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
 import { type Fleet, type FleetReplica, planFleet } from '../spot/fleet.ts';
-import type { PoolView } from '../spot/placement.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 import { GRACE_SECONDS } from './engines.ts';
 import type { Track } from './names.ts';
 import type { Replica, ServingState } from './state.ts';

@@ -1,6 +1,6 @@
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
-import type { PoolView } from '../spot/placement.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 import type { Track } from './names.ts';
 
 /** Everything one reconcile sees, gathered once. The plan reads nothing else, so a test is a table of these. */

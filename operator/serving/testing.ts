@@ -1,6 +1,6 @@
 import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
-import type { PoolView } from '../spot/placement.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 import { planServing, type ServingPlan } from './plan.ts';
 import type { ExistingDeployment, GatewayCopy, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
 
@@ -184,6 +184,8 @@ export function pool(name: string, changes: Partial<PoolView> = {}): PoolView {
     growableSlots: 0,
     blockedUntil: null,
     remainingLifeHours: null,
+    seen: null,
+    egressPerGiB: 0,
     ...changes,
   };
 }

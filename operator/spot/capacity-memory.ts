@@ -1,3 +1,4 @@
+import { type Availability, look } from './availability.ts';
 import { conditionalLifeHours, type Life } from './lifetime.ts';
 
 /** What is remembered of a pool: plain JSON, so that it outlives the operator in the pool's status. */
@@ -12,6 +13,8 @@ export interface CapacityMemory {
   readonly observedHours: number;
   /** The latest lives, oldest first. */
   readonly lives: readonly Life[];
+  /** How its spot has come and gone, as launches, losses and nodes that joined have shown; null = never looked at. */
+  readonly availability: Availability | null;
 }
 
 export const BLANK_MEMORY: CapacityMemory = {
@@ -22,6 +25,7 @@ export const BLANK_MEMORY: CapacityMemory = {
   blockedUntil: null,
   observedHours: 0,
   lives: [],
+  availability: null,
 };
 
 /** What happened in a pool. `nodeJoined`: a healthy node that was not there before. `released`: a node was given up in good health, so it would have lived longer (right-censored). */
@@ -48,22 +52,30 @@ const ENOUGH_INTERRUPTIONS = 8;
 
 /** The memory after one more observation. */
 export function remember(memory: CapacityMemory, observation: CapacityObservation, now: number): CapacityMemory {
+  const seen = { ...memory, availability: lookBack(memory.availability, observation, now) };
   switch (observation.kind) {
     case 'launched':
-      return { ...memory, launched: memory.launched + 1, failuresInARow: 0, blockedUntil: null };
+      return { ...seen, launched: memory.launched + 1, failuresInARow: 0, blockedUntil: null };
     case 'nodeJoined':
       // There is capacity again, whoever asked for it. A launch that fails all the same blocks for longer.
-      return memory.blockedUntil === null ? memory : { ...memory, blockedUntil: null };
+      return memory.blockedUntil === null && memory.availability?.available ? memory : { ...seen, blockedUntil: null };
     case 'noCapacity':
-      return { ...memory, noCapacity: memory.noCapacity + 1, ...blockAfter(memory, now) };
+      return { ...seen, noCapacity: memory.noCapacity + 1, ...blockAfter(memory, now) };
     case 'interrupted':
     case 'released':
       return {
-        ...memory,
+        ...seen,
         interruptions: memory.interruptions + (observation.kind === 'interrupted' ? 1 : 0),
         ...withLife(memory, observation.livedSeconds, observation.kind === 'interrupted'),
       };
   }
+}
+
+/** A node that is taken back was there until now; and one that is counts as no spot at all: a gang on it is over. */
+function lookBack(before: Availability | null, { kind }: CapacityObservation, now: number): Availability {
+  const seconds = now / 1_000;
+  if (kind !== 'interrupted') return look(before, kind !== 'noCapacity', seconds);
+  return look(look(before, true, seconds - 1), false, seconds);
 }
 
 /**

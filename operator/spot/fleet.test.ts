@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type FleetReplica, type FleetRequest, mixFor, planFleet } from './fleet.ts';
-import type { PoolView } from './placement.ts';
+import type { PoolView } from './pool-view.ts';
 
 const NOW = 1_000_000;
 
@@ -16,6 +16,8 @@ const pool = (name: string, changes: Partial<PoolView> = {}): PoolView => ({
   growableSlots: 0,
   blockedUntil: null,
   remainingLifeHours: null,
+  seen: null,
+  egressPerGiB: 0,
   ...changes,
 });
 const onDemand = (changes: Partial<PoolView> = {}) => pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 24 }, ...changes });

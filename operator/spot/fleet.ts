@@ -1,5 +1,5 @@
 import { cheapestMix, STARTS_AHEAD, type ZoneOutlook } from './fleet-mix.ts';
-import { onDemandPerHour, type PoolView, pricePerHour } from './placement.ts';
+import { onDemandPerHour, type PoolView, pricePerHour } from './pool-view.ts';
 
 /** A replica that lives, or is on its way, in a pool. Those whose nodes are being taken away are not among them. */
 export interface FleetReplica {

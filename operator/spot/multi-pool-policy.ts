@@ -86,7 +86,7 @@ export function choosePools(
   const wish = (available: boolean, price: number) => chooseBySlack(asOnePool(available, price), planner, horizon, common);
   const idle = { ...asOnePool(false, firmPrice), current: 'idle' as const };
   const worth = slackWorth(slack, leastSlack(idle, planner, horizon, common), firmPrice - cheapest);
-  const rates = pools.map((_, i) => hourlyCost(input, i, worth, process));
+  const rates = pools.map((_, i) => weighSpot(input, i, worth, process).dollarsPerHour);
   const lasting = (indices: readonly number[]) => [...indices].sort((a, b) => (rates[a] as number) - (rates[b] as number) || a - b);
   if (runs === 'spot') {
     if (wish(true, firmPrice) === 'onDemand') return { attempts: [], otherwise: firm };
@@ -116,6 +116,29 @@ function firmNow(input: MultiPoolInput, firm: PoolPlace): PoolPlace {
 function cheapestOnDemand({ pools, remainingSeconds, changeoverSeconds }: MultiPoolInput): PoolPlace {
   const costs = pools.map((p) => (p.onDemandPrice * (remainingSeconds + changeoverSeconds)) / 3_600 + p.moveCost);
   return { pool: costs.indexOf(Math.min(...costs)), capacity: 'onDemand' };
+}
+
+/**
+ * What is known of several pools as of one: it has spot from when the first of those that have it got it, and has none from when the
+ * last one ran dry. How often that ends is taken from all that was watched of any of them.
+ */
+export function seenTogether(pools: readonly (Availability | null)[]): Availability | null {
+  const seen = pools.filter((p) => p !== null);
+  const up = seen.filter((p) => p.available);
+  const telling = up.length > 0 ? up : seen;
+  if (telling.length === 0) return null;
+  const since = telling.map((p) => p.since);
+  const sum = (state: 'up' | 'down') => ({
+    seen: seen.reduce((total, p) => total + p[state].seen, 0),
+    expected: seen.reduce((total, p) => total + p[state].expected, 0),
+  });
+  return {
+    available: up.length > 0,
+    since: up.length > 0 ? Math.min(...since) : Math.max(...since),
+    lastSeen: Math.max(...telling.map((p) => p.lastSeen)),
+    up: sum('up'),
+    down: sum('down'),
+  };
 }
 
 /** The state as it would be with, or without, spot now. What has not been looked at since may have changed halfway. */
@@ -159,21 +182,28 @@ function ageIfFound(seen: Availability | null, now: number): number {
   return ageHours(found, now);
 }
 
+export interface SpotWeighed {
+  /** Hours that spot there is expected to last, counted up to the end of the work. */
+  readonly lastsHours: number;
+  /** US dollars, the change-overs that it is expected to cost included. */
+  readonly dollarsPerHour: number;
+}
+
 /**
- * US dollars per hour of spot there: its price, and the change-over that its loss will cost, over the hours that it is expected to
+ * What an hour of spot costs there: its price, and the change-over that its loss will cost, over the hours that it is expected to
  * last; for a pool in which it does not run, the change-over there as well. A change-over costs its own time and the slack it uses,
- * which on-demand would have to make good.
+ * which on-demand would have to make good: `slackWorth` US dollars an hour.
  */
-function hourlyCost(input: MultiPoolInput, index: number, slackWorth: number, process: SpotProcess): number {
+export function weighSpot(input: MultiPoolInput, index: number, slackWorth: number, process: SpotProcess = USUAL_PROCESS): SpotWeighed {
   const { pools, running, now, changeoverSeconds, remainingSeconds } = input;
   const pool = pools[index] as PoolTerms;
   const isHere = running?.pool === index && running.capacity === 'spot';
   const age = ageIfFound(pool.seen, now);
   const factor = pool.seen === null ? 1 : endsFactor(pool.seen.up);
   const horizon = Math.max(remainingSeconds, input.stepSeconds) / 3_600;
-  const lasts = expectedStayHours({ ...process.up, perHour: process.up.perHour * factor }, age, horizon);
+  const lastsHours = expectedStayHours({ ...process.up, perHour: process.up.perHour * factor }, age, horizon);
   const changeover = (changeoverSeconds / 3_600) * (pool.spotPrice + slackWorth);
-  const loss = changeover * Math.max(0, 1 - lasts / horizon);
+  const loss = changeover * Math.max(0, 1 - lastsHours / horizon);
   const move = isHere ? 0 : input.movesAreFree && running?.capacity === 'spot' ? 0 : changeover + pool.moveCost;
-  return pool.spotPrice + (loss + move) / lasts;
+  return { lastsHours, dollarsPerHour: pool.spotPrice + (loss + move) / lastsHours };
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { onDemandPerHour, type PlacementRequest, type PoolView, place, pricePerHour } from './placement.ts';
+import type { DeadlineTerms } from './deadline-placement.ts';
+import { type PlacementRequest, place } from './placement.ts';
+import { onDemandPerHour, type PoolView, pricePerHour } from './pool-view.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 
@@ -16,6 +18,8 @@ function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     growableSlots: 0,
     blockedUntil: null,
     remainingLifeHours: 12,
+    seen: null,
+    egressPerGiB: 0,
     ...change,
   };
 }
@@ -27,8 +31,7 @@ function request(change: Partial<PlacementRequest> = {}): PlacementRequest {
     gpusPerWorker: 8,
     accelerator: null,
     capacity: 'auto',
-    wanted: null,
-    onDemandAt: null,
+    deadline: null,
     maxPricePerHour: null,
     currentPool: null,
     avoid: new Set(),
@@ -66,10 +69,9 @@ describe('choice among pools that fit', () => {
     expect(answer).toMatchObject({ pool: { name: 'large' }, workers: 4 });
   });
 
-  it('takes on-demand when no spot pool has room, or when the deadline wants it', () => {
+  it('takes on-demand when no spot pool has room', () => {
     expect(chosen({}, pool('spot', { freeSlots: 0 }), onDemand('od'))).toBe('od');
-    expect(chosen({ wanted: 'onDemand' }, pool('spot'), onDemand('od'))).toBe('od');
-    expect(chosen({ wanted: 'spot' }, pool('spot'), onDemand('od', { price: { spot: null, onDemand: 0.5 } }))).toBe('spot');
+    expect(chosen({}, pool('spot'), onDemand('od', { price: { spot: null, onDemand: 0.5 } }))).toBe('spot');
   });
 
   it('stays where it is for a difference of next to nothing, and moves for more', () => {
@@ -128,23 +130,111 @@ describe('refusals', () => {
   });
 });
 
-describe('with time to spare before a deadline', () => {
-  const later = { onDemandAt: NOW + 3_600_000 };
+describe('with a deadline', () => {
+  const HOUR = 3_600;
+  /** So many hours of slack on ten hours of work. */
+  const deadline = (slackHours: number, change: Partial<DeadlineTerms> = {}): Partial<PlacementRequest> => ({
+    deadline: {
+      deadline: NOW / 1_000 + (10 + slackHours) * HOUR,
+      remainingSeconds: 10 * HOUR,
+      changeoverSeconds: 120,
+      checkpointGiB: 100,
+      runningIn: null,
+      spotSeen: null,
+      ...change,
+    },
+  });
+  const full = pool('full', { freeSlots: 0 });
 
-  it('waits for spot, and says when on-demand starts by itself', () => {
-    const answer = place(request(later), [pool('full', { freeSlots: 0 }), onDemand('od')], NOW);
-    expect(answer).toMatchObject({ pool: null, reason: 'NoCapacity', retryAt: NOW + 3_600_000 });
-    expect(answer.message).toContain('od starts by itself at 01:00 UTC to meet the deadline if no spot comes');
+  it('waits for spot while there is time, and says when on-demand starts by itself', () => {
+    const answer = place(request(deadline(10)), [full, onDemand('od')], NOW);
+    expect(answer).toMatchObject({ pool: null, reason: 'NoCapacity' });
+    expect(answer.message).toMatch(/od starts by itself at \d\d:\d\d UTC to meet the deadline if no spot comes/);
+    const at = answer.pool === null ? (answer.retryAt ?? 0) : 0;
+    expect(at).toBeGreaterThan(NOW + 30 * 60_000);
+    expect(at).toBeLessThan(NOW + 10 * HOUR * 1_000);
   });
 
-  it('waits no longer than that, nor for spot that cannot come', () => {
-    expect(chosen({ onDemandAt: NOW }, pool('full', { freeSlots: 0 }), onDemand('od'))).toBe('od');
-    expect(chosen(later, onDemand('od'))).toBe('od');
-    expect(chosen({ ...later, accelerator: 'H100' }, pool('full', { freeSlots: 0 }), onDemand('od', { accelerator: 'H100' }))).toBe('od');
+  it('takes on-demand in time when spot stays away', () => {
+    let now = NOW;
+    let asked = deadline(10);
+    for (let looks = 0; looks < 100; looks++) {
+      const answer = place(request(asked), [full, onDemand('od')], now);
+      if (answer.pool !== null) break;
+      now = answer.retryAt ?? Number.POSITIVE_INFINITY;
+      asked = { deadline: { ...(asked.deadline as DeadlineTerms), spotSeen: answer.spotSeen } };
+    }
+    expect(now).toBeGreaterThan(NOW + HOUR * 1_000);
+    expect(now).toBeLessThan(NOW + (10 * HOUR - 120) * 1_000);
   });
 
-  it('takes spot that is there', () => {
-    expect(chosen(later, pool('spot'), onDemand('od'))).toBe('spot');
+  it('takes on-demand at once when little time is left, and says why', () => {
+    const answer = place(request(deadline(0.3)), [full, onDemand('od')], NOW);
+    expect(answer).toMatchObject({
+      pool: { name: 'od' },
+      message: '2 workers on on-demand at $6.00/h; 0.3 h to spare before the deadline are too few to wait for spot',
+    });
+    expect(chosen(deadline(0.01), pool('spot'), onDemand('od'))).toBe('od');
+  });
+
+  it('takes any place rather than none when on-demand is due and full', () => {
+    expect(chosen(deadline(0.01), pool('spot'), onDemand('od', { freeSlots: 0 }))).toBe('spot');
+    expect(
+      chosen(deadline(0.01), pool('spot'), onDemand('od', { freeSlots: 0 }), onDemand('dearer', { price: { spot: null, onDemand: 4 } })),
+    ).toBe('dearer');
+  });
+
+  it('does not wait where there is no spot to come, or no on-demand to fall back on', () => {
+    expect(chosen(deadline(10), onDemand('od'))).toBe('od');
+    expect(chosen({ ...deadline(10), accelerator: 'H100' }, full, onDemand('od', { accelerator: 'H100' }))).toBe('od');
+    expect(chosen(deadline(0.01), pool('spot'))).toBe('spot');
+  });
+
+  it('takes spot that is there, the one that lasts if prices are close', () => {
+    const seen = (sinceHours: number, ends: number) => ({
+      available: true,
+      since: NOW / 1_000 - sinceHours * HOUR,
+      lastSeen: NOW / 1_000,
+      up: { seen: ends, expected: 8 },
+      down: { seen: 0, expected: 0 },
+    });
+    expect(chosen(deadline(10), pool('spot'), onDemand('od'))).toBe('spot');
+    const answer = place(
+      request(deadline(2)),
+      [pool('flaky', { seen: seen(0.2, 60) }), pool('steady', { ...costs(1.02), seen: seen(20, 2) }), onDemand('od')],
+      NOW,
+    );
+    expect(answer.pool?.name).toBe('steady');
+    expect(answer.alternatives.map((a) => [a.pool.name, a.verdict])).toEqual([
+      ['steady', 'chosen'],
+      ['flaky', expect.stringContaining('/h')],
+      ['od', expect.stringContaining('deadline')],
+    ]);
+  });
+
+  it('stays where it runs unless another pool saves more than the way there costs, egress included', () => {
+    const asked = (change: object = {}) => ({ ...deadline(10, { runningIn: 'here' }), currentPool: 'here', ...change });
+    const there = (change: object = {}) => pool('there', { ...costs(0.5), ...change });
+    const here = pool('here');
+    expect(place(request(asked()), [here, pool('there', costs(0.999)), onDemand('od')], NOW).pool).toBeNull();
+    const answer = place(request(asked()), [here, there(), onDemand('od')], NOW);
+    expect(answer.pool?.name).toBe('there');
+    expect(answer.message).toContain('saves $1.00/h against here');
+    expect(place(request(asked()), [here, there({ egressPerGiB: 1 }), onDemand('od')], NOW).pool).toBeNull();
+  });
+
+  it('leaves spot that runs for on-demand in time, and goes on there if that is full', () => {
+    const asked = { ...deadline(0.01, { runningIn: 'here' }), currentPool: 'here' };
+    expect(chosen(asked, pool('here'), onDemand('od'), pool('other', costs(0.5)))).toBe('od');
+    expect(chosen(asked, pool('here'), onDemand('od', { freeSlots: 0 }), pool('other', costs(0.5)))).toBe('here');
+  });
+
+  it('remembers since when spot has been away', () => {
+    const first = place(request(deadline(10)), [full, onDemand('od')], NOW);
+    expect(first.spotSeen).toMatchObject({ available: false });
+    const hours = 2;
+    const then = place(request(deadline(10 - hours, { spotSeen: first.spotSeen })), [full, onDemand('od')], NOW + hours * HOUR * 1_000);
+    expect(then.spotSeen).toMatchObject({ available: false, since: first.spotSeen?.since });
   });
 });
 
@@ -179,12 +269,26 @@ describe('any pools and any request', () => {
       gpusPerWorker: fc.constantFrom(0, 1, 8),
       accelerator: fc.option(fc.constantFrom('A100', 'H100')),
       capacity: fc.constantFrom('auto' as const, 'spot' as const, 'onDemand' as const),
-      wanted: fc.option(fc.constantFrom('spot' as const, 'onDemand' as const)),
       maxPricePerHour: fc.option(fc.double({ min: 0.1, max: 20, noNaN: true })),
       currentPool: fc.option(fc.constantFrom('pool-0', 'pool-1')),
-      onDemandAt: fc.option(fc.constantFrom(NOW, NOW + 60_000)),
+      slackHours: fc.option(fc.double({ min: -1, max: 20, noNaN: true })),
+      runningIn: fc.option(fc.constantFrom('pool-0', 'pool-1')),
     })
-    .map(({ more, ...rest }) => request({ ...rest, max: rest.min + more }));
+    .map(({ more, slackHours, runningIn, ...rest }) => {
+      const remainingSeconds = 36_000;
+      const deadline =
+        slackHours === null
+          ? null
+          : {
+              deadline: NOW / 1_000 + remainingSeconds + 3_600 * slackHours,
+              remainingSeconds,
+              changeoverSeconds: 60,
+              checkpointGiB: 1,
+              runningIn,
+              spotSeen: null,
+            };
+      return request({ ...rest, deadline, max: rest.min + more });
+    });
 
   it('never places where the request forbids it, and names every pool that counts when it places nowhere', () => {
     fc.assert(
@@ -215,7 +319,7 @@ describe('any pools and any request', () => {
       fc.property(asked, pools, (one, all) => {
         const answer = place(one, all, NOW);
         expect(place(one, all.toReversed(), NOW).pool).toEqual(answer.pool);
-        if (answer.pool !== null) expect(place(one, [answer.pool], NOW)).toEqual(answer); // whoever is chosen would be chosen alone
+        if (answer.pool !== null) expect(place(one, [answer.pool], NOW).pool).toEqual(answer.pool); // whoever is chosen would be chosen alone
       }),
       { seed: 1, numRuns: 1_000 },
     );

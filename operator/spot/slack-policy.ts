@@ -1,6 +1,8 @@
 import { type Availability, ageHours, endsFactor, type SpotProcess, USUAL_PROCESS } from './availability.ts';
-import type { DeadlineChoice } from './deadline.ts';
+
 import { planSlack, type SlackPlan, type SlackPlanInput, slackThreshold } from './slack-plan.ts';
+
+export type DeadlineChoice = 'spot' | 'onDemand' | 'idle';
 
 /** Times in seconds. */
 export interface SlackInput {
@@ -27,10 +29,10 @@ export function keepPlans(plan: (input: SlackPlanInput) => SlackPlan = planSlack
   const kept = new Map<string, SlackPlan>();
   return (input) => {
     const key = JSON.stringify(input);
-    const found = kept.get(key);
-    if (found) return found;
+    const made = kept.get(key) ?? plan(input);
+    // The one that was used longest ago is the first to go.
+    kept.delete(key);
     if (kept.size >= most) kept.delete(kept.keys().next().value as string);
-    const made = plan(input);
     kept.set(key, made);
     return made;
   };

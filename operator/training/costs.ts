@@ -1,5 +1,5 @@
 import { accrue, formatDollars, type Ledger, parseDollars, savedShare } from '../spot/ledger.ts';
-import { onDemandPerHour, type PoolView, pricePerHour } from '../spot/placement.ts';
+import { onDemandPerHour, type PoolView, pricePerHour } from '../spot/pool-view.ts';
 import { type Draft, isoTime, milliseconds } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import type { WorkerPod } from './state.ts';

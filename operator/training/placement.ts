@@ -1,21 +1,19 @@
 import { durationSeconds } from '../api/duration.ts';
+import { type Availability, look } from '../spot/availability.ts';
 import { checkpointIntervalSeconds } from '../spot/cadence.ts';
-import { type DeadlineInput, onDemandStartsAt, uniformProgress } from '../spot/deadline.ts';
-import { type Placement, place, pricePerHour } from '../spot/placement.ts';
-import { type Draft, milliseconds, type StatusWorld } from './draft.ts';
-
-export type { PoolView } from '../spot/placement.ts';
+import type { DeadlineTerms } from '../spot/deadline-placement.ts';
+import { type Alternative, type Placement, place } from '../spot/placement.ts';
+import { pricePerHour } from '../spot/pool-view.ts';
+import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
 
 /** Training time that a change of place costs until something better is known, seconds. */
 const RESTART_SECONDS = 60;
 /** Assumed stall of a save before one was measured, seconds. */
 const FIRST_SAVE_SECONDS = 5;
 
-/** Where the whole gang should run, by the spec's placement and what is known of the pools. */
-export function choosePool(d: Draft, { min, max }: { min: number; max: number }): Placement {
+/** Where the whole gang should run, by the spec's placement and what is known of the pools; `world` is the one that could go on, if any. */
+export function choosePool(d: Draft, { min, max }: { min: number; max: number }, world: StatusWorld | null = null): Placement {
   const { placement, workers } = d.spec;
-  const deadline = deadlineInput(d);
-  const wanted = deadline === null ? null : uniformProgress(deadline);
   return place(
     {
       min,
@@ -23,8 +21,7 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
       gpusPerWorker: workers.gpusPerWorker,
       accelerator: placement.accelerator ?? null,
       capacity: placement.capacity,
-      wanted: wanted === 'idle' ? 'spot' : wanted,
-      onDemandAt: deadline !== null && wanted === 'idle' ? onDemandStartsAt(deadline) * 1000 : null,
+      deadline: deadlineTerms(d, world),
       maxPricePerHour: placement.maxPricePerHour === undefined ? null : Number(placement.maxPricePerHour),
       currentPool: d.status.pool ?? null,
       avoid: d.avoid,
@@ -35,47 +32,90 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number })
   );
 }
 
-/** What the deadline's policy needs to know, once the length of the run is known; null without a deadline. */
-function deadlineInput(d: Draft): DeadlineInput | null {
+/** What the deadline's plan needs to know, once the length of the run is known; null without a deadline, or after it. */
+function deadlineTerms(d: Draft, world: StatusWorld | null): DeadlineTerms | null {
   const { placement } = d.spec;
   const { progress, checkpoint } = d.status;
-  if (placement.capacity !== 'auto' || placement.deadline === undefined || !progress?.stepSeconds || progress.totalSteps === 0) return null;
+  const deadline = milliseconds(placement.deadline);
+  if (placement.capacity !== 'auto' || deadline === undefined || deadline <= d.now) return null;
+  if (!progress?.stepSeconds || progress.totalSteps === 0) return null;
+  // Only what is committed counts: the next world resumes from there.
+  const done = Math.min(progress.step, checkpoint?.step ?? 0);
   return {
-    now: d.now / 1000,
-    start: (milliseconds(d.status.startedAt) ?? d.now) / 1000,
-    deadline: Date.parse(placement.deadline) / 1000,
-    totalSeconds: progress.totalSteps * progress.stepSeconds,
-    // Only what is committed counts: the next world resumes from there.
-    doneSeconds: Math.min(progress.step, checkpoint?.step ?? 0) * progress.stepSeconds,
+    deadline: deadline / 1_000,
+    remainingSeconds: (progress.totalSteps - done) * progress.stepSeconds,
     changeoverSeconds: restartSeconds(d),
-    current: 'idle',
-    spotAvailable: d.state.pools.some((p) => p.capacity === 'spot' && p.freeSlots >= d.spec.workers.min),
+    checkpointGiB: (checkpoint?.bytes ?? 0) / 2 ** 30,
+    runningIn: world?.pool ?? null,
+    spotSeen: spotSeen(d),
   };
 }
 
-/** A move to spot must save at least twice what it costs: estimates are rough, and a move may be followed by an interruption. */
+/** How spot came and went, as the last decision left it; spot that the training ran on until it was taken away was there until then. */
+function spotSeen(d: Draft): Availability | null {
+  const kept = (d.status.placement?.spotSeen as Availability | undefined) ?? null;
+  const lost = d.status.interruptions?.at(-1);
+  const ran = d.state.pools.find((p) => p.name === lost?.pool)?.capacity === 'spot';
+  return kept !== null && lost !== undefined && ran ? look(kept, true, Date.parse(lost.noticedAt) / 1_000) : kept;
+}
+
+/** What the status has room for. */
+const KEPT_ALTERNATIVES = 32;
+const LONGEST_MESSAGE = 1_024;
+const LONGEST_VERDICT = 256;
+
+/** Writes the decision down, for people and for the next one. */
+export function keepDecision(d: Draft, { message, alternatives, spotSeen }: Placement): void {
+  const before = d.status.placement;
+  const kept = alternatives.slice(0, KEPT_ALTERNATIVES);
+  const isSame = (a: Alternative, i: number) =>
+    before?.alternatives[i]?.pool === a.pool.name && before.alternatives[i].verdict === a.verdict.slice(0, LONGEST_VERDICT);
+  // Prices and lives change a little all the time: that alone is no new decision, and not worth a write.
+  if (before?.message === message && before.alternatives.length === kept.length && kept.every(isSame)) return;
+  d.status.placement = {
+    decidedAt: isoTime(d.now),
+    message: message.slice(0, LONGEST_MESSAGE),
+    alternatives: kept.map((a) => ({
+      pool: a.pool.name,
+      capacity: a.pool.capacity,
+      pricePerHour: a.pricePerHour.toFixed(2),
+      ...(a.effectivePricePerHour === null ? {} : { effectivePricePerHour: a.effectivePricePerHour.toFixed(2) }),
+      ...(a.lastsHours === null ? {} : { lastsHours: Number(a.lastsHours.toFixed(2)) }),
+      verdict: a.verdict.slice(0, LONGEST_VERDICT),
+    })),
+    ...(spotSeen === null ? {} : { spotSeen: { ...spotSeen } }),
+  };
+}
+
+/** A move must save at least twice what it costs: estimates are rough, and a move may be followed by an interruption. */
 const MOVE_MARGIN = 2;
 
 /**
- * Whether a training on on-demand nodes, which capacity auto would rather run on spot, should go there: when what the rest of the
- * run would save is well above what the change-over costs, and the deadline does not forbid it.
+ * Where a training that runs would rather go on: with a deadline where its plan says; without one to spot from on-demand, when what the
+ * rest of the run would save is well above what the change-over costs. Null = it stays.
  */
-export function isWorthMoving(d: Draft, world: StatusWorld): boolean {
+export function betterPlace(d: Draft, world: StatusWorld): Placement | null {
   const { progress } = d.status;
-  if (d.spec.placement.capacity !== 'auto' || world.capacity !== 'onDemand' || !progress?.stepSeconds || progress.totalSteps === 0)
-    return false;
-  const deadline = deadlineInput(d);
-  if ((deadline !== null && uniformProgress(deadline) === 'onDemand') || world.generation !== d.status.generation) return false;
   const size = world.members.length;
-  const gpus = d.spec.workers.gpusPerWorker;
+  if (
+    d.spec.placement.capacity !== 'auto' ||
+    !progress?.stepSeconds ||
+    progress.totalSteps === 0 ||
+    world.generation !== d.status.generation
+  )
+    return null;
+  const hasDeadline = deadlineTerms(d, world) !== null;
+  if (!hasDeadline && world.capacity !== 'onDemand') return null;
+  const choice = choosePool(d, { min: size, max: size }, world);
+  if (choice.pool === null || choice.pool.name === world.pool) return null;
+  if (hasDeadline) return choice;
   const here = d.state.pools.find((p) => p.name === world.pool);
-  const there = d.state.pools.find((p) => p.capacity === 'spot' && p.freeSlots >= size && p.blockedUntil === null && gpus <= p.gpusPerNode);
-  if (!here || !there) return false;
-  const remaining = (progress.totalSteps - progress.step) * progress.stepSeconds;
+  if (!here || choice.pool.capacity !== 'spot') return null;
+  const gpus = d.spec.workers.gpusPerWorker;
   const priceHere = pricePerHour(here, size, gpus);
-  const saves = remaining * (priceHere - pricePerHour(there, size, gpus));
-  const costs = restartSeconds(d) * priceHere;
-  return saves > MOVE_MARGIN * costs;
+  const remaining = (progress.totalSteps - progress.step) * progress.stepSeconds;
+  const saves = remaining * (priceHere - pricePerHour(choice.pool, size, gpus));
+  return saves > MOVE_MARGIN * restartSeconds(d) * priceHere ? choice : null;
 }
 
 /** Seconds from a world's publication until it trains, as last measured. */

@@ -588,11 +588,11 @@ it('writes progress at most every 10 s, a checkpoint at once', () => {
 
 describe('a deadline with capacity auto', () => {
   /** 100 steps of 10 s with a checkpoint at 10, on spot that is lost and does not come back; on-demand has room. */
-  function stranded(deadlineSeconds: number): World {
+  function stranded(deadlineSeconds: number, saved = 10): World {
     const deadline = new Date(START + deadlineSeconds * 1000).toISOString();
     const od = pool('od', { capacity: 'onDemand', price: { spot: null, onDemand: 3 } });
     const w = new World({ placement: { capacity: 'auto', deadline } }, [pool('aws-a'), od]).running(20, 10);
-    for (const name of [...w.pods.keys()]) w.report(name, { step: 20, stepSeconds: 10, checkpoint: checkpointAt(10, w.now) });
+    for (const name of [...w.pods.keys()]) w.report(name, { step: 20, stepSeconds: 10, checkpoint: checkpointAt(saved, w.now) });
     w.now += 10_000;
     w.step();
     w.pools = [pool('aws-a', { freeSlots: 0 }), od];
@@ -605,17 +605,41 @@ describe('a deadline with capacity auto', () => {
     const w = stranded(100_000);
     expect(w.status.next).toBeUndefined();
     expect(w.condition('Placed')?.message).toContain('od starts by itself at');
-    const at = w.last?.wakeAt ?? 0;
-    expect(at).toBeGreaterThan(w.now + 60_000);
-    w.now = at + 1_000;
-    w.step();
+    expect(w.last?.wakeAt ?? 0).toBeGreaterThan(w.now + 60_000);
+    while (w.status.next === undefined && w.last?.wakeAt) {
+      w.now = w.last.wakeAt;
+      w.step();
+    }
     expect(w.status.next).toMatchObject({ pool: 'od', capacity: 'onDemand' });
+    expect(w.now).toBeLessThan(START + (100_000 - 900 - 60) * 1_000);
+    expect(w.status.placement?.message).toMatch(/h to spare before the deadline are too few to wait for spot; .*aws-a is full/);
   });
 
-  it('takes on-demand at once when only that can make it, counting no step that is not committed', () => {
-    // 900 s from the checkpoint at step 10, and two change-overs of 60 s: more than the 1,009 s that are left. From step 20 it would fit.
-    expect(stranded(1_020).status.next).toMatchObject({ pool: 'od' });
-    expect(stranded(1_060).status.next).toBeUndefined();
+  it('takes on-demand at once when little time is left, counting no step that is not committed', () => {
+    // 900 s of work from the checkpoint at step 10, 800 s from step 20; and a change-over of 60 s.
+    expect(stranded(1_100).status.next).toMatchObject({ pool: 'od' });
+    expect(stranded(1_100, 20).status.next).toBeUndefined();
+  });
+
+  it('goes on when the deadline has passed, wherever it is cheapest', () => {
+    const w = stranded(100_000);
+    w.pools = [pool('aws-a'), ...w.pools.slice(1)];
+    w.now = START + 200_000_000;
+    w.step();
+    expect(w.status.next).toMatchObject({ pool: 'aws-a' });
+  });
+
+  it('writes down what it weighed, and no more often than something changes', () => {
+    const w = stranded(100_000);
+    const kept = w.status.placement;
+    expect(kept?.alternatives.map((a) => [a.pool, a.capacity])).toEqual([
+      ['aws-a', 'spot'],
+      ['od', 'onDemand'],
+    ]);
+    expect(kept?.alternatives[1]?.verdict).toMatch(/starts by itself at/);
+    w.now += 1_000;
+    w.step();
+    expect(w.status.placement).toEqual(kept);
   });
 });
 

@@ -1,7 +1,7 @@
 import type { Report } from '../api/protocol.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import type { Interruption } from '../signals/interruption.ts';
-import type { PoolView } from '../spot/placement.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 
 /** Everything one reconcile sees, gathered once by observe.ts. The plan reads nothing else, so a test is a table of these. */
 export interface TrainingState {

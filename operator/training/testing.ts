@@ -1,8 +1,8 @@
 import type { Report } from '../api/protocol.ts';
 import { type VicunaTraining, withDefaults } from '../api/vicuna-training.ts';
 import type { Interruption } from '../signals/interruption.ts';
+import type { PoolView } from '../spot/pool-view.ts';
 import type { Plan } from './draft.ts';
-import type { PoolView } from './placement.ts';
 import { planTraining } from './plan.ts';
 import type { TrainingState, WorkerPod } from './state.ts';
 
@@ -181,6 +181,8 @@ export function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     growableSlots: 0,
     blockedUntil: null,
     remainingLifeHours: null,
+    seen: null,
+    egressPerGiB: 0,
     ...change,
   };
 }

@@ -3,7 +3,7 @@ import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
-import { checkpointIntervalFor, choosePool, isWorthMoving } from './placement.ts';
+import { betterPlace, checkpointIntervalFor, choosePool, keepDecision } from './placement.ts';
 import { podGroupName, workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
@@ -41,7 +41,8 @@ export function repairForming(d: Draft): boolean {
   d.avoid.add(next.pool);
   for (const member of next.members) if (!isInWorld(d, member)) d.removePod(member.pod);
   delete d.status.next;
-  return chargeLoss(d, 'capacity', words);
+  // An attempt to grow or to move costs nothing while the world goes on training.
+  return d.status.world && isTraining(d, d.status.world) ? false : chargeLoss(d, 'capacity', words);
 }
 
 function isNew(d: Draft, member: Member, generation: number): boolean {
@@ -76,7 +77,7 @@ function whyNewWorld(d: Draft): StatusNextReason | null {
   if (world.members.some((m) => hasStopped(d.state, m, world.generation))) return 'restart';
   // Changes that nobody forces wait until the world trains: whatever brought it here must be over first.
   if (resumedStep(d) === null || openRecords(d).length > 0) return null;
-  if (isWorthMoving(d, world)) return 'move';
+  if (betterPlace(d, world) !== null) return 'move';
   if (world.members.length < d.spec.workers.max && d.now - Date.parse(world.startedAt) >= GROW_AFTER_MS && roomInPool(d, world.pool) > 0)
     return 'grow';
   return null;
@@ -113,8 +114,10 @@ export function formNext(d: Draft): boolean {
     setNext(d, home, capacity, survivors, survivors.length + refill, reason);
     return false;
   }
-  const choice = choosePool(d, { min, max });
+  const better = reason === 'move' && status.world ? betterPlace(d, status.world) : null;
+  const choice = better ?? choosePool(d, { min, max });
   if (choice.pool === null) {
+    keepDecision(d, choice);
     d.condition('Placed', 'False', choice.reason, choice.message);
     if (choice.retryAt !== null) d.wake(choice.retryAt);
     else d.wake(now + 30_000);
@@ -126,6 +129,7 @@ export function formNext(d: Draft): boolean {
   }
   const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
+  keepDecision(d, choice);
   d.condition('Placed', 'True', 'Placed', choice.message);
   return false;
 }
