@@ -56,7 +56,7 @@ async function vitest(project: string): Promise<Count> {
   ]);
   return counted(code, () => {
     const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
-    return { passed: numPassedTests, failed: Math.max(numFailedTests, code === 0 ? 0 : numFailedTestSuites) };
+    return { passed: numPassedTests, failed: numFailedTests || (code === 0 ? 0 : numFailedTestSuites) };
   });
 }
 
