@@ -10,6 +10,7 @@ export async function buildOperator(directory: string): Promise<string> {
   const bundle = await rolldown({
     input: {
       main: join(ROOT, 'operator', 'main.ts'),
+      'planner-process': join(ROOT, 'operator', 'serving', 'multiplexing', 'planner-process.ts'),
       'credentials-reader': join(ROOT, 'operator', 'kube', 'credentials-reader.ts'),
     },
     platform: 'node',

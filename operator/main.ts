@@ -22,8 +22,10 @@ import { AUDIENCE, Authenticator } from './server/authenticator.ts';
 import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
+import { prometheusAuthorization } from './serving/autoscaling/authorization.ts';
 import { DEPLOYMENTS_BY_SERVING, PODS_BY_SERVING, ServingController } from './serving/controller.ts';
 import { ServingMetrics } from './serving/metrics.ts';
+import { Multiplexing } from './serving/multiplexing/multiplexing.ts';
 import { Scaling } from './serving/scaling.ts';
 import { slimDeployment, slimNode, slimPod, withoutManagedFields } from './slim.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
@@ -153,6 +155,10 @@ const servingController = new ServingController({
   queue: servingQueue,
   book,
   scaling: new Scaling({ client, leases, now }),
+  multiplexing: new Multiplexing({
+    now,
+    authorize: (namespace, prometheus) => prometheusAuthorization(client, namespace, prometheus, 'spec.multiplexing.prometheus'),
+  }),
   recorder,
   metrics: new ServingMetrics(metrics),
   images: config.images,

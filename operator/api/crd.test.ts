@@ -46,6 +46,7 @@ const OPEN = [
   'GpuPool.status.memory',
   'VicunaServing.spec.gateway.template',
   'VicunaServing.spec.models[].template',
+  'VicunaServing.spec.multiplexing.template',
 ];
 
 /** Field names whose numbers mean nothing without a unit, and how the description may name it. */

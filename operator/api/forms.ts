@@ -50,3 +50,16 @@ export function credentials(pods: string) {
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
     .describe(`credentials: Secrets whose keys become environment variables of the ${pods}, such as AWS_ACCESS_KEY_ID. Default: none.`);
 }
+
+/** An amount of accelerator memory. */
+export const GPU_MEMORY: Form = {
+  pattern: /^[1-9][0-9]{0,9}(Mi|Gi|Ti)$/,
+  maxLength: 13,
+  sentence: 'no amount of memory: write it as 80Gi',
+};
+
+/** GiB of an amount in GPU_MEMORY's form. */
+export function gibOf(amount: string): number {
+  const unit = { Mi: 1 / 1_024, Gi: 1, Ti: 1_024 }[amount.slice(-2)] ?? Number.NaN;
+  return Number(amount.slice(0, -2)) * unit;
+}

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
+import { GPU_MEMORY } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -21,12 +22,6 @@ const RESOURCE: Form = {
   pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/,
   maxLength: 253,
   sentence: 'no name of an extended resource: write it as domain/name, such as nvidia.com/gpu',
-};
-
-const GPU_MEMORY: Form = {
-  pattern: /^[1-9][0-9]{0,9}(Mi|Gi|Ti)$/,
-  maxLength: 16,
-  sentence: 'no amount of memory: write it as 80Gi',
 };
 
 const TAINT_KEY: Form = {

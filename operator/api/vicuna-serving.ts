@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, GPU_MEMORY, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -100,6 +100,27 @@ const model = z
     cpu: cpu('cpu that one replica asks for, in cores, such as 8 or 500m. Default: what the template says.').optional(),
     memory: formed(MEMORY, 'memory that one replica asks for, in bytes, such as 64Gi. Default: what the template says.').optional(),
     startSeconds,
+    profile: z
+      .strictObject({
+        latencySeconds: z
+          .number()
+          .positive()
+          .max(3_600)
+          .describe('latencySeconds that one request takes on one of the GPUs that has nothing else to do, in seconds.'),
+        weightsMemory: formed(GPU_MEMORY, 'weightsMemory that the weights take on the GPU, in bytes, such as 14Gi.'),
+        workingMemory: formed(
+          GPU_MEMORY,
+          'workingMemory that the model needs beside its weights (cache, activations), in bytes. Default: 2Gi.',
+        ).default('2Gi'),
+        requestsPerSecond: z
+          .number()
+          .min(0)
+          .max(100_000)
+          .default(0.1)
+          .describe('requestsPerSecond that are expected; counted until the metrics say how many there are. Default: 0.1.'),
+      })
+      .optional()
+      .describe('profile of the model, for multiplexing. Default: none.'),
     canary: z
       .strictObject({
         percent: z.int().min(0).max(100).describe('percent of the requests that the canary answers.'),
@@ -187,14 +208,14 @@ const scalingRate = (direction: string) =>
     .prefault({})
     .describe(`${direction}: how fast the number of replicas may change in this direction.`);
 
+const prometheus = z.strictObject({
+  url: formed(HTTP_URL, 'url of the Prometheus server, or of anything that speaks its API.'),
+  secret: reference('secret whose key token is sent as a bearer token. Default: none.').optional(),
+});
+
 const autoscaling = z
   .strictObject({
-    prometheus: z
-      .strictObject({
-        url: formed(HTTP_URL, 'url of the Prometheus server, or of anything that speaks its API.'),
-        secret: reference('secret whose key token is sent as a bearer token. Default: none.').optional(),
-      })
-      .describe('prometheus to ask.'),
+    prometheus: prometheus.describe('prometheus to ask.'),
     interval: duration('interval between evaluations. Default: 15s.').default('15s'),
     metrics: z
       .array(metric)
@@ -253,6 +274,40 @@ const autoscaling = z
   })
   .optional()
   .describe('autoscaling by metrics. Default: none; there are replicas.min of each model.');
+
+const multiplexing = z
+  .strictObject({
+    maxGpus: z.int().min(1).max(1_024).describe('maxGpus that all groups may take together.'),
+    slo: z
+      .strictObject({
+        scale: z
+          .number()
+          .min(1)
+          .max(1_000)
+          .default(5)
+          .describe('scale: a request should be answered within so many times its latency alone on one GPU. Default: 5.'),
+      })
+      .prefault({})
+      .describe('slo of requests.'),
+    attainment: z
+      .number()
+      .min(0.5)
+      .max(1)
+      .default(0.99)
+      .describe('attainment: share of the requests that should meet their SLO; no more GPUs than that needs are used. Default: 0.99.'),
+    prometheus: prometheus
+      .optional()
+      .describe('prometheus that knows the gateway’s metrics. Default: none; the profiles’ requestsPerSecond are planned for.'),
+    template: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+      .describe('template: a PodTemplateSpec under the groups’ pods; its container named "engine" runs the engines. Default: none.'),
+  })
+  .optional()
+  .describe(
+    'multiplexing: models share groups of GPUs, placed so that most requests meet their SLO although load comes in bursts. Default: none; each replica has its own GPUs.',
+  );
 
 const placement = z
   .strictObject({
@@ -372,6 +427,7 @@ const spec = z
       .describe('models to serve.'),
     replicas,
     autoscaling,
+    multiplexing,
     placement,
     workers: z
       .array(worker)
@@ -398,6 +454,23 @@ const spec = z
       {
         rule: '!has(self.workers) || self.workers.all(w, w.models.all(m, self.models.exists(n, n.name == m)))',
         message: 'workers name a model that spec.models has not: add it there, or correct the name',
+      },
+      {
+        rule: '!has(self.multiplexing) || self.models.all(m, has(m.profile))',
+        message: 'multiplexing places models by their profile: give every model its profile, latencySeconds and weightsMemory at least',
+      },
+      {
+        rule: "!has(self.multiplexing) || self.models.all(m, m.engine != 'custom' && m.engine == self.models[0].engine && (has(m.image) ? m.image : '') == (has(self.models[0].image) ? self.models[0].image : ''))",
+        message: 'models that share GPUs run in one container: give all of them the same engine and image, and not engine custom',
+      },
+      {
+        rule: '!has(self.multiplexing) || self.models.all(m, !has(m.canary) && !has(m.cpu) && !has(m.memory) && !has(m.template))',
+        message:
+          'with multiplexing pods belong to several models: leave canary, cpu, memory and template of the models out, and use multiplexing.template',
+      },
+      {
+        rule: '!has(self.multiplexing) || !has(self.autoscaling)',
+        message: 'multiplexing decides how many GPUs there are: leave autoscaling out, and give multiplexing.prometheus',
       },
     ],
   });
@@ -447,6 +520,28 @@ const status = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
       .describe('models and their replicas.'),
+    multiplexing: z
+      .object({
+        groups: z
+          .array(
+            z.object({
+              name: z.string().max(63).describe('name of the group.'),
+              models: z.array(z.string().max(63)).max(32).meta({ 'x-kubernetes-list-type': 'set' }).describe('models that share its GPUs.'),
+              pipeline: z.int().min(1).describe('pipeline stages, one GPU or several each.'),
+              tensor: z.int().min(1).describe('tensor: GPUs of a stage.'),
+              replicas: count('replicas of the group.'),
+            }),
+          )
+          .max(256)
+          .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
+          .describe('groups of GPUs and their models.'),
+        gpus: count('gpus that the groups take together.'),
+        attainment: z.number().min(0).max(1).describe('attainment that the requests of the last half hour would have had in these groups.'),
+        changedAt: time('changedAt is when the groups became these.'),
+        reason: z.string().max(1_024).describe('reason for these groups, in one sentence.'),
+      })
+      .optional()
+      .describe('multiplexing: who shares GPUs with whom.'),
     totals: z
       .object({
         interruptions: count('interruptions of replicas since the serving was made.'),

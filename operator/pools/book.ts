@@ -1,4 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { gibOf } from '../api/forms.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
@@ -165,6 +166,7 @@ export class PoolBook {
       capacity: spec.capacity,
       accelerator: spec.accelerator.type,
       gpusPerNode: spec.accelerator.count,
+      gpuMemoryGiB: spec.accelerator.memory === undefined ? null : gibOf(spec.accelerator.memory),
       price: { spot: spec.price.spot === undefined ? null : Number(spec.price.spot), onDemand: Number(spec.price.onDemand) },
       freeSlots,
       growableSlots: this.#room.growableSlots(name, gpusPerWorker),

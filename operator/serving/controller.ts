@@ -1,6 +1,7 @@
 import type { V1Deployment, V1Lease, V1Node, V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { SERVING, servingWithDefaults, type VicunaServing, type VicunaServingStatus } from '../api/vicuna-serving.ts';
+import { gibOf } from '../api/forms.ts';
+import { SERVING, type ServedModel, servingWithDefaults, type VicunaServing, type VicunaServingStatus } from '../api/vicuna-serving.ts';
 import { isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
@@ -10,7 +11,9 @@ import type { WorkQueue } from '../kube/work-queue.ts';
 import { SERVING_LABEL } from '../pods/labels.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
+import { groupContainer, modelContainer } from './engine-container.ts';
 import type { ServingMetrics } from './metrics.ts';
+import type { Multiplexing } from './multiplexing/multiplexing.ts';
 import { COMPONENT_LABEL, DELETION_COST, ROUTABLE_GATE } from './names.ts';
 import { observeDeployment, observeGateway, observeReplica } from './observe.ts';
 import { planServing, type ServingPlan } from './plan.ts';
@@ -18,7 +21,7 @@ import { replicaDeployment } from './replica-deployment.ts';
 import type { Scaling } from './scaling.ts';
 import { secretsOf } from './secrets.ts';
 import { ServingObjects } from './serving-objects.ts';
-import type { ServingState } from './state.ts';
+import { type GroupsState, type ServingState, unitsOf } from './state.ts';
 
 export const PODS_BY_SERVING = 'serving';
 export const PODS_BY_NODE = 'node';
@@ -41,6 +44,7 @@ export interface ServingControllerOptions {
   readonly queue: WorkQueue;
   readonly book: PoolBook;
   readonly scaling: Scaling;
+  readonly multiplexing: Multiplexing;
   readonly recorder: EventRecorder;
   readonly metrics: ServingMetrics;
   readonly images: { readonly engine: string; readonly gateway: string };
@@ -64,7 +68,7 @@ export class ServingController {
     this.#o = options;
     this.#objects = new ServingObjects(options.client, options.images.gateway);
     this.#startedAt = options.clock();
-    const { servings, pods, nodes, deployments, leases, queue, scaling, book } = options;
+    const { servings, pods, nodes, deployments, leases, queue, scaling, multiplexing, book } = options;
     servings.onChange(({ type, object, old }) => {
       if (type === 'updated' && old && sameSpec(object, old)) return; // our own status write
       queue.add(keyOf(object));
@@ -78,6 +82,7 @@ export class ServingController {
       for (const pod of pods.byIndex(PODS_BY_NODE, object.metadata?.name ?? '')) this.#wake(pod, 10);
     });
     scaling.onNews((key) => queue.add(key));
+    multiplexing.onNews((key) => queue.add(key));
     book.onRoom(() => {
       for (const serving of servings.list()) if (isShort(serving)) queue.addAfter(keyOf(serving), 200);
     });
@@ -107,7 +112,7 @@ export class ServingController {
     const plan = planServing(state, now);
     this.#o.book.promise(key, plan.coming);
     try {
-      await this.#act(key, serving, plan);
+      await this.#act(key, state, plan);
       this.#refusals.delete(key);
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) {
@@ -146,7 +151,7 @@ export class ServingController {
   }
 
   #observe(key: string, serving: VicunaServing, now: number, missing: string | null): ServingState {
-    const { pods, nodes, deployments, book, scaling } = this.#o;
+    const { pods, nodes, deployments, book } = this.#o;
     const counted = this.#countedOf(key);
     const own = pods.byIndex(PODS_BY_SERVING, key);
     const nodeOf = (pod: V1Pod) => (pod.spec?.nodeName ? nodes.get(undefined, pod.spec.nodeName) : undefined);
@@ -157,7 +162,11 @@ export class ServingController {
       .map((p) => observeReplica(p, nodeOf(p), now, counted.has(p.metadata?.uid ?? ''), neighboursOf(p)))
       .map((r) => (r.readyAt !== null && r.readyAt < this.#startedAt ? { ...r, counted: true } : r));
     const views = new Map<number, ReturnType<PoolBook['views']>>();
-    const { scale, metrics, firstTokenP99 } = scaling.decide(serving, replicas, now);
+    const poolsFor = (gpus: number) => {
+      const known = views.get(gpus) ?? book.views(serving.spec.placement.pools?.matchLabels ?? {}, gpus);
+      views.set(gpus, known);
+      return known;
+    };
     return {
       serving,
       replicas,
@@ -165,26 +174,43 @@ export class ServingController {
         .byIndex(DEPLOYMENTS_BY_SERVING, key)
         .filter((d) => !isGateway(d.metadata?.labels))
         .map(observeDeployment),
-      poolsFor: (gpus) => {
-        const known = views.get(gpus) ?? book.views(serving.spec.placement.pools?.matchLabels ?? {}, gpus);
-        views.set(gpus, known);
-        return known;
-      },
-      scale,
-      metrics,
-      firstTokenP99,
+      poolsFor,
+      ...this.#decide(key, serving, replicas, poolsFor(1), now),
       gateways: own.filter((p) => isGateway(p.metadata?.labels)).map((p) => observeGateway(p, nodeOf(p), now)),
       missing,
       refusal: this.#refusals.get(key) ?? null,
     };
   }
 
+  /** How many replicas there should be, and of what. */
+  #decide(
+    key: string,
+    serving: VicunaServing,
+    replicas: ServingState['replicas'],
+    pools: ReturnType<PoolBook['views']>,
+    now: number,
+  ): Pick<ServingState, 'scale' | 'metrics' | 'firstTokenP99' | 'groups'> {
+    const { scaling, multiplexing } = this.#o;
+    if (!serving.spec.multiplexing) {
+      multiplexing.forget(key);
+      return { ...scaling.decide(serving, replicas, now), groups: null };
+    }
+    scaling.forget(key);
+    const { groups, metrics } = multiplexing.decide(serving, pools);
+    return { scale: scaleOf(groups), metrics, firstTokenP99: new Map(), groups };
+  }
+
   /** Routing stops first. Replacements are asked for before anything is told to end. It is safe to die anywhere: all of it is repeatable. */
-  async #act(key: string, serving: VicunaServing, plan: ServingPlan): Promise<void> {
+  async #act(key: string, state: ServingState, plan: ServingPlan): Promise<void> {
     const { client, pods, deployments, book, images } = this.#o;
+    const { serving, groups } = state;
     const namespace = serving.metadata.namespace ?? 'default';
     await Promise.all(plan.gates.map(async ({ pod, routable }) => pods.upsert(await this.#setGate(namespace, pod, routable))));
-    await this.#objects.ensure(key, serving);
+    await this.#objects.ensure(
+      key,
+      serving,
+      unitsOf(state).map((unit) => unit.name),
+    );
     await Promise.all(
       plan.deletionCosts.map(async ({ pod, cost }) => {
         const annotations = { [DELETION_COST]: String(cost) };
@@ -194,9 +220,13 @@ export class ServingController {
     await Promise.all(
       plan.deployments.map(async ({ model: name, track, pool: poolName, replicas, roomToSurge }) => {
         const model = serving.spec.models.find((m) => m.name === name);
+        const group = groups?.groups.find((g) => g.name === name);
         const pool = book.pool(poolName);
-        if (!model || !pool) return;
-        const wanted = replicaDeployment({ serving, model, track, pool, replicas, roomToSurge, engineImage: images.engine });
+        if (!pool || (!model && !group)) return;
+        const engine = group
+          ? groupContainer(serving, group, gibOf(pool.spec.accelerator.memory ?? '80Gi'), images.engine)
+          : modelContainer(model as ServedModel, track, images.engine);
+        const wanted = replicaDeployment({ serving, engine, track, pool, replicas, roomToSurge });
         const written = await this.#objects.apply(DEPLOYMENT, wanted, deployments.get(namespace, wanted.metadata?.name ?? ''));
         if (written) deployments.upsert(written);
       }),
@@ -246,8 +276,14 @@ export class ServingController {
     this.#o.book.promise(key, []);
     this.#objects.forget(key);
     this.#o.scaling.forget(key);
+    this.#o.multiplexing.forget(key);
     this.#o.metrics.forget(key);
   }
+}
+
+/** Each group as often as the plan says. */
+function scaleOf({ groups, reason }: GroupsState): ServingState['scale'] {
+  return new Map(groups.map((g) => [g.name, { replicas: g.replicas, reason, limitedBy: null, queue: null }]));
 }
 
 function keyOf(object: { metadata: { namespace?: string; name?: string } }): string {

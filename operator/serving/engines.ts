@@ -1,5 +1,7 @@
+import { gibOf } from '../api/forms.ts';
 import type { ServedModel } from '../api/vicuna-serving.ts';
 import { workerUri } from '../pods/claims.ts';
+import { gibPerGpu, type Parallelism } from '../spot/multiplexing/profile.ts';
 import { ENGINE_PORT, type Track } from './names.ts';
 
 /** What a model's replicas run. */
@@ -18,6 +20,15 @@ interface EngineRequest {
   readonly names: readonly string[];
   /** Seconds that running answers get after SIGTERM. */
   readonly drainSeconds: number;
+  readonly port: number;
+  readonly share: GpuShare | null;
+}
+
+/** Of a model that shares its GPUs with others. */
+export interface GpuShare extends Parallelism {
+  readonly port: number;
+  /** Of one GPU. */
+  readonly gpuMemoryGiB: number;
 }
 
 interface Engine {
@@ -32,12 +43,13 @@ export const WEIGHTS_DIRECTORY = '/var/cache/vicuna';
 const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
   vllm: {
     image: 'docker.io/vllm/vllm-openai:v0.33.0',
-    command: ({ model, weights, names, drainSeconds }) => ({
+    command: ({ model, weights, names, drainSeconds, port, share }) => ({
       command: ['vllm', 'serve', path(weights)],
       args: [
         ...['--served-model-name', ...names],
-        ...['--host', '0.0.0.0', '--port', String(ENGINE_PORT)],
-        ...(model.gpus > 1 ? ['--tensor-parallel-size', String(model.gpus)] : []),
+        ...['--host', '0.0.0.0', '--port', String(port)],
+        ...parallel(model, share, '--tensor-parallel-size', '--pipeline-parallel-size'),
+        ...(share ? ['--gpu-memory-utilization', memoryShare(model, share)] : []),
         ...(weights.startsWith('s3://') ? ['--load-format', 'runai_streamer'] : []),
         // Its default is to cut answers off.
         ...['--shutdown-timeout', String(drainSeconds)],
@@ -46,12 +58,13 @@ const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
   },
   sglang: {
     image: 'docker.io/lmsysorg/sglang:v0.5.23',
-    command: ({ model, weights, names }) => ({
+    command: ({ model, weights, names, port, share }) => ({
       command: ['python3', '-m', 'sglang.launch_server'],
       args: [
         ...['--model-path', path(weights), '--served-model-name', names[0] ?? ''],
-        ...['--host', '0.0.0.0', '--port', String(ENGINE_PORT)],
-        ...(model.gpus > 1 ? ['--tp', String(model.gpus)] : []),
+        ...['--host', '0.0.0.0', '--port', String(port)],
+        ...parallel(model, share, '--tp', '--pp-size'),
+        ...(share ? ['--mem-fraction-static', memoryShare(model, share)] : []),
         '--enable-metrics',
       ],
       // It finishes what it has begun by itself; its health check must not wait for a place in a full queue.
@@ -60,23 +73,23 @@ const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
   },
   transformers: {
     image: null,
-    command: ({ weights, names, drainSeconds }) => ({
+    command: ({ weights, names, drainSeconds, port }) => ({
       command: ['python3', '-m', 'vicuna_engine'],
       args: [
         ...['--model', weights, '--served-model-name', ...names],
-        ...['--port', String(ENGINE_PORT), '--shutdown-timeout', String(drainSeconds), '--cache-dir', WEIGHTS_DIRECTORY],
+        ...['--port', String(port), '--shutdown-timeout', String(drainSeconds), '--cache-dir', WEIGHTS_DIRECTORY],
       ],
     }),
   },
   custom: {
     image: null,
-    command: ({ model, weights, names, drainSeconds }) => ({
+    command: ({ model, weights, names, drainSeconds, port }) => ({
       command: model.command ?? null,
       args: [],
       env: {
         VICUNA_MODEL: weights,
         VICUNA_MODEL_NAMES: names.join(','),
-        VICUNA_PORT: String(ENGINE_PORT),
+        VICUNA_PORT: String(port),
         VICUNA_SHUTDOWN_TIMEOUT: String(drainSeconds),
       },
     }),
@@ -90,13 +103,29 @@ export const DRAIN_SECONDS = 45;
 /** More than both together: the engine needs a moment to end. */
 export const GRACE_SECONDS = ROUTING_DELAY_SECONDS + DRAIN_SECONDS + 10;
 
-/** Image, command line and environment of a model's replicas. `ownImage` is that of this project's engine. */
-export function engineCommand(model: ServedModel, track: Track, ownImage: string): EngineCommand {
+function parallel(model: ServedModel, share: GpuShare | null, tensorFlag: string, pipelineFlag: string): string[] {
+  const { tensor, pipeline } = share ?? { tensor: model.gpus, pipeline: 1 };
+  return [...(tensor > 1 ? [tensorFlag, String(tensor)] : []), ...(pipeline > 1 ? [pipelineFlag, String(pipeline)] : [])];
+}
+
+/** The model's part of each GPU's memory, as its profile says. */
+function memoryShare({ profile }: ServedModel, { gpuMemoryGiB, ...parallelism }: GpuShare): string {
+  if (!profile) return '0.9';
+  const needs = { weightsGiB: gibOf(profile.weightsMemory), workingGiB: gibOf(profile.workingMemory) };
+  return Math.min(0.95, gibPerGpu(needs, parallelism) / gpuMemoryGiB).toFixed(3);
+}
+
+/** Image, command line and environment of a model's server. `ownImage` is that of this project's engine; `share` null = GPUs of its own. */
+export function engineCommand(model: ServedModel, track: Track, ownImage: string, share: GpuShare | null = null): EngineCommand {
   const engine = ENGINES[model.engine];
   const canary = track === 'canary' ? model.canary : undefined;
   const weights = workerUri(canary?.weights ?? model.weights);
   const names = [model.name, ...model.aliases];
-  const { command, args, env = {} } = engine.command({ model, weights, names, drainSeconds: DRAIN_SECONDS });
+  const {
+    command,
+    args,
+    env = {},
+  } = engine.command({ model, weights, names, drainSeconds: DRAIN_SECONDS, port: share?.port ?? ENGINE_PORT, share });
   const byDefault = model.engine === 'transformers' ? ownImage : engine.image;
   return {
     image: canary?.image ?? model.image ?? byDefault,

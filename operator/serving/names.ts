@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 
 export const MODEL_LABEL = 'vicuna.run/model';
+/** With a model's name: on pods that answer for several models. */
+export const HOLDS_PREFIX = 'holds.vicuna.run/';
 export const TRACK_LABEL = 'vicuna.run/track';
 export const COMPONENT_LABEL = 'app.kubernetes.io/component';
 /** Off as soon as a pod's node is about to go: then nothing new is sent there, long before the pod is told to end. */
@@ -12,7 +14,12 @@ export const ROUTABLE_GATE = 'vicuna.run/routable';
 /** Two versions of a model may be served at the same time. */
 export type Track = 'stable' | 'canary';
 
-/** Port of every engine. */
+/** Name of a model's port in a pod that answers for several; a port's name has at most 15 characters, a model's has more. */
+export function modelPortName(model: string): string {
+  return `m-${createHash('sha256').update(model).digest('hex').slice(0, 8)}`;
+}
+
+/** Port of every engine; in a pod with several of them, of the first. */
 export const ENGINE_PORT = 8000;
 /** Ports of the gateway: OpenAI's API and the page, and what only the cluster may see. */
 export const GATEWAY_PORT = 8080;

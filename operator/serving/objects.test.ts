@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { parseGatewayConfig } from '../api/gateway-config.ts';
 import { poolWithDefaults } from '../api/gpu-pool.ts';
 import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.ts';
+import { groupContainer, modelContainer } from './engine-container.ts';
 import { engineCommand, GRACE_SECONDS } from './engines.ts';
 import { gatewayConfig, gatewayObjects } from './gateway-objects.ts';
+import { trackService, unitBudget } from './model-objects.ts';
 import { deploymentName } from './names.ts';
 import { replicaDeployment } from './replica-deployment.ts';
 import { secretsOf } from './secrets.ts';
@@ -36,7 +38,7 @@ describe('a cache of weights on the node', () => {
     const model = serving().spec.models[0];
     if (!model) expect.fail('no model');
     const cached = { ...serving(), spec: { ...serving().spec, weightsCache: { hostPath: '/var/cache/vicuna' } } };
-    const request = { model, track: 'stable', pool, replicas: 1, roomToSurge: true, engineImage: 'engine' } as const;
+    const request = { engine: modelContainer(model, 'stable', 'engine'), track: 'stable', pool, replicas: 1, roomToSurge: true } as const;
     const { initContainers, volumes } = replicaDeployment({ ...request, serving: cached }).spec?.template.spec ?? {};
     expect(initContainers).toMatchObject([{ command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } }]);
     expect(volumes).toContainEqual({ name: 'weights', hostPath: { path: '/var/cache/vicuna', type: 'DirectoryOrCreate' } });
@@ -101,8 +103,14 @@ describe('a replica’s pod', () => {
     const object = serving(spec);
     const [model] = object.spec.models;
     if (!model) throw new Error('no model');
-    return replicaDeployment({ serving: object, model, track: 'stable', pool, replicas: 2, roomToSurge: false, engineImage: 'own:1' }).spec
-      ?.template;
+    return replicaDeployment({
+      serving: object,
+      engine: modelContainer(model, 'stable', 'own:1'),
+      track: 'stable',
+      pool,
+      replicas: 2,
+      roomToSurge: false,
+    }).spec?.template;
   };
 
   it('goes where its pool’s nodes are, with its GPUs, and is restricted', () => {
@@ -180,5 +188,52 @@ describe('names of Deployments', () => {
       expect(name).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
     }
     expect(deploymentName('chat', 'tiny', 'aws-a', 'stable')).toBe('chat-tiny-aws-a');
+  });
+});
+
+describe('a group of models', () => {
+  const profile = { latencySeconds: 0.5, weightsMemory: '14Gi', workingMemory: '2Gi' };
+  const object = servingWithDefaults({
+    metadata: { name: 'chat', namespace: 'default', uid: 'u1' },
+    spec: {
+      models: ['one', 'two', 'three'].map((name) => ({ name, weights: `s3://models/${name}`, profile })),
+      multiplexing: { maxGpus: 8, template: { spec: { containers: [{ name: 'engine', resources: { requests: { memory: '64Gi' } } }] } } },
+    },
+  } as never);
+  const group = { name: 'group-1', models: ['three', 'one'], pipeline: 2, tensor: 2, replicas: 1 };
+  const engine = groupContainer(object, group, 80, 'own:1');
+  const deployment = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true });
+
+  it('is one container with all its GPUs, and a server with its own port and share of memory for each model', () => {
+    expect(deployment.metadata?.name).toBe('chat-group-1-aws-a');
+    const [container] = deployment.spec?.template.spec?.containers ?? [];
+    expect(container?.resources).toMatchObject({ limits: { 'nvidia.com/gpu': '4' }, requests: { memory: '64Gi' } });
+    const commands = container?.args?.map((line) => JSON.parse(line) as string[]);
+    expect(
+      commands?.map((line) => [line[2], line[line.indexOf('--port') + 1], line[line.indexOf('--gpu-memory-utilization') + 1]]),
+    ).toEqual([
+      ['s3://models/one', '8000', '0.050'],
+      ['s3://models/three', '8001', '0.050'],
+    ]);
+    for (const line of commands ?? []) expect(line.join(' ')).toContain('--tensor-parallel-size 2 --pipeline-parallel-size 2');
+    expect(container?.readinessProbe?.exec?.command?.slice(-2)).toEqual(['8000', '8001']);
+  });
+
+  it('is found by the Service of each of its models, at the model’s port', () => {
+    const { labels } = deployment.spec?.template.metadata ?? {};
+    const [container] = deployment.spec?.template.spec?.containers ?? [];
+    for (const model of ['one', 'two', 'three']) {
+      const { selector, ports } = trackService(object, model, 'stable').spec ?? {};
+      const isFound = Object.entries(selector ?? {}).every(([key, value]) => labels?.[key] === value);
+      expect(isFound, model).toBe(model !== 'two');
+      const port = container?.ports?.find((p) => p.name === ports?.[0]?.targetPort);
+      expect(port?.containerPort).toBe({ one: 8_000, three: 8_001 }[model]);
+    }
+    for (const name of container?.ports?.map((p) => p.name ?? '') ?? []) expect(name).toMatch(/^[a-z0-9-]{1,15}$/);
+  });
+
+  it('may be drained one replica at a time', () => {
+    const { selector } = unitBudget(object, 'group-1').spec ?? {};
+    expect(Object.entries(selector?.matchLabels ?? {}).every(([k, v]) => deployment.spec?.template.metadata?.labels?.[k] === v)).toBe(true);
   });
 });

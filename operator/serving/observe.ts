@@ -2,7 +2,7 @@ import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
-import { DELETION_COST, GATEWAY_CONTAINER, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import { DELETION_COST, GATEWAY_CONTAINER, HOLDS_PREFIX, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { ENGINE_CONTAINER } from './replica-deployment.ts';
 import type { ExistingDeployment, GatewayCopy, Replica } from './state.ts';
 
@@ -18,6 +18,8 @@ export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number
     name: metadata?.name ?? '',
     uid: metadata?.uid ?? '',
     model: labels[MODEL_LABEL] ?? '',
+    models: modelsOf(labels),
+    gpus: gpusOf(pod),
     track: trackOf(labels),
     pool: labels[POOL_LABEL] ?? '',
     node: spec?.nodeName ?? null,
@@ -34,6 +36,18 @@ export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number
     startProblem: startProblem(pod, ENGINE_CONTAINER),
     counted,
   };
+}
+
+/** A group's pod has a label for each of its models. */
+function modelsOf(labels: Readonly<Record<string, string>>): string[] {
+  const held = Object.keys(labels).flatMap((key) => (key.startsWith(HOLDS_PREFIX) ? [key.slice(HOLDS_PREFIX.length)] : []));
+  return held.length > 0 ? held : [labels[MODEL_LABEL] ?? ''];
+}
+
+/** Extended resources have a domain in their names. */
+function gpusOf(pod: V1Pod): number {
+  const limits = pod.spec?.containers.find((c) => c.name === ENGINE_CONTAINER)?.resources?.limits ?? {};
+  return Object.entries(limits).reduce((sum, [name, count]) => (name.includes('/') ? sum + Number(count) : sum), 0);
 }
 
 /** That a pod is being deleted is mostly our own doing, or its Deployment's; and nothing need be done yet on a mere advice. */

@@ -229,3 +229,80 @@ describe('money', () => {
 function model(name: string) {
   return { name, weights: `s3://models/${name}`, engine: 'transformers', aliases: [], args: [], gpus: 1 };
 }
+
+describe('models that share GPUs', () => {
+  const group = (name: string, models: string[], replicas = 1) => ({ name, models, pipeline: 1, tensor: 1, replicas });
+
+  function shared(...groups: ReturnType<typeof group>[]): Fleet {
+    const models = ['a', 'b', 'c'].map((name) => ({ name, weights: `s3://models/${name}`, engine: 'transformers' }));
+    const f = new Fleet({ models, multiplexing: { maxGpus: 8 } });
+    use(f, ...groups);
+    return f;
+  }
+
+  function use(f: Fleet, ...groups: ReturnType<typeof group>[]): void {
+    f.groups = { groups, attainment: 0.995, changedAt: f.now, reason: 'the test says so', problem: null };
+    for (const g of groups) f.need(g.replicas, g.name);
+  }
+
+  it('are replicas of their groups; each model counts those that answer for it', () => {
+    const f = shared(group('group-1', ['a', 'b'], 2), group('group-2', ['b', 'c']));
+    f.settle();
+    expect([...f.deployments.values()].map((d) => [d.model, d.replicas]).sort()).toEqual([
+      ['group-1', 1],
+      ['group-1', 1],
+      ['group-2', 1],
+    ]);
+    expect(['a', 'b', 'c'].map((name) => [f.model(name)?.desired, f.model(name)?.ready])).toEqual([
+      [2, 2],
+      [3, 3],
+      [1, 1],
+    ]);
+    expect(f.status.multiplexing).toMatchObject({ gpus: 3, attainment: 0.995, groups: [{ name: 'group-1' }, { name: 'group-2' }] });
+    expect(f.condition('Ready')).toMatchObject({ status: 'True' });
+    expect(f.events.filter((e) => e === 'Regrouped')).toHaveLength(1);
+  });
+
+  it('keep their old places until the new ones answer', () => {
+    const f = shared(group('group-1', ['a', 'b', 'c']));
+    f.settle();
+    use(f, group('group-2', ['a', 'b']), group('group-3', ['c']));
+    f.step();
+    const places = () => [...new Set([...f.deployments.values()].filter((d) => d.replicas > 0).map((d) => d.model))].sort();
+    expect(places()).toEqual(['group-1', 'group-2', 'group-3']);
+    expect(f.step().removals).toEqual([]);
+    f.settle();
+    expect(places()).toEqual(['group-2', 'group-3']);
+  });
+
+  it('give an old place up when there is no room for the new one beside it', () => {
+    const f = shared(group('group-1', ['a', 'b', 'c']));
+    f.settle();
+    use(f, group('group-2', ['a', 'b', 'c'], 1));
+    f.step();
+    for (const r of f.replicas.values()) if (r.model === 'group-2') f.set(r.name, { unschedulable: 'no GPU is free' });
+    const waiting = f.step();
+    expect(waiting.removals).toEqual([]);
+    f.now = waiting.wakeAt ?? 0;
+    f.now += 60_000;
+    expect(f.step().removals).toHaveLength(1);
+  });
+
+  it('say why there is no plan', () => {
+    const f = shared();
+    f.groups = { groups: [], attainment: 0, changedAt: f.now, reason: '', problem: 'GpuPool x does not say how much memory' };
+    f.step();
+    expect(f.condition('Placed')).toMatchObject({ status: 'False', reason: 'NoPlan', message: 'GpuPool x does not say how much memory' });
+  });
+});
+
+describe('a pool that may no longer be used', () => {
+  it('is left when others answer in its place', () => {
+    const f = new Fleet({}, [pool('aws-a', { freeSlots: 8 })]);
+    f.settle();
+    f.pools = [pool('gcp-a', { freeSlots: 8 })];
+    expect(f.step().removals).toEqual([]);
+    f.settle();
+    expect([...f.deployments.values()].map((d) => d.pool)).toEqual(['gcp-a']);
+  });
+});

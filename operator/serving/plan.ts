@@ -1,11 +1,11 @@
 import { durationSeconds } from '../api/duration.ts';
-import type { ServedModel, VicunaServingStatus } from '../api/vicuna-serving.ts';
+import type { VicunaServingStatus } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
 import { type Fleet, type FleetReplica, planFleet } from '../spot/fleet.ts';
 import type { PoolView } from '../spot/pool-view.ts';
 import { GRACE_SECONDS } from './engines.ts';
 import type { Track } from './names.ts';
-import type { Replica, ServingState } from './state.ts';
+import { type Replica, type ServedUnit, type ServingState, unitsOf } from './state.ts';
 import { settleStatus } from './status.ts';
 
 export interface PlannedDeployment {
@@ -103,7 +103,7 @@ export function planServing(state: ServingState, now: number): ServingPlan {
   stopRouting(d);
   moveGateways(d);
   countStarts(d);
-  for (const model of state.serving.spec.models) arrangeModel(d, model);
+  for (const unit of unitsOf(state)) arrangeUnit(d, unit);
   const status = settleStatus(d);
   if (state.replicas.some((r) => r.node !== null)) d.wake(now + ACCRUAL_MS);
   return {
@@ -163,13 +163,13 @@ function countStarts(d: ServingDraft): void {
     d.counted.push(replica.uid);
     d.observations.push({ pool: replica.pool, kind: 'launched' });
     const seconds = (replica.readyAt - replica.createdAt) / 1000;
-    d.starts.set(replica.model, [...(d.starts.get(replica.model) ?? []), Math.max(0, seconds)]);
+    for (const model of replica.models) d.starts.set(model, [...(d.starts.get(model) ?? []), Math.max(0, seconds)]);
   }
 }
 
-function arrangeModel(d: ServingDraft, model: ServedModel): void {
+function arrangeUnit(d: ServingDraft, model: ServedUnit): void {
   const needed = d.state.serving.spec.suspend ? 0 : (d.state.scale.get(model.name)?.replicas ?? 0);
-  const percent = model.canary?.percent ?? 0;
+  const percent = model.canaryPercent;
   const canaries = needed === 0 || percent === 0 ? 0 : Math.max(1, Math.ceil((needed * percent) / 100));
   const stables = percent === 100 ? 0 : needed === 0 ? 0 : Math.max(1, needed - canaries);
   const stable = arrangeTrack(d, model, 'stable', stables, new Map());
@@ -179,7 +179,7 @@ function arrangeModel(d: ServingDraft, model: ServedModel): void {
 }
 
 /** Places a track's replicas; `taken` = slots that the other track will take. */
-function arrangeTrack(d: ServingDraft, model: ServedModel, track: Track, needed: number, taken: ReadonlyMap<string, number>): Fleet {
+function arrangeTrack(d: ServingDraft, model: ServedUnit, track: Track, needed: number, taken: ReadonlyMap<string, number>): Fleet {
   const { placement } = d.state.serving.spec;
   const pools = d.state.poolsFor(model.gpus).map((p) => less(p, taken.get(p.name) ?? 0));
   const fleet = planFleet(
@@ -218,14 +218,14 @@ function arrangeTrack(d: ServingDraft, model: ServedModel, track: Track, needed:
   return fleet;
 }
 
-/** Seconds that a replica of the model needs: as the spec says, as measured, or as assumed. */
-export function startSecondsOf(d: ServingDraft, model: ServedModel): number {
-  const measured = d.state.serving.status?.models?.find((m) => m.name === model.name)?.startSeconds;
-  return model.startSeconds ?? measured ?? ASSUMED_START_SECONDS;
+/** Seconds that a replica needs: as the spec says, as measured, or as assumed. */
+function startSecondsOf(d: ServingDraft, unit: ServedUnit): number {
+  const measured = (d.state.serving.status?.models ?? []).flatMap((m) => (unit.models.includes(m.name) ? (m.startSeconds ?? []) : []));
+  return unit.startSeconds ?? (measured.length > 0 ? Math.max(...measured) : ASSUMED_START_SECONDS);
 }
 
 /** Replicas to be counted on. One that found no node by the deadline tells its pool, and is sought for elsewhere. */
-function fleetReplicas(d: ServingDraft, model: ServedModel, track: Track): FleetReplica[] {
+function fleetReplicas(d: ServingDraft, model: ServedUnit, track: Track): FleetReplica[] {
   const deadline = durationSeconds(d.state.serving.spec.placement.readyDeadline) * 1000;
   const blamed = new Set<string>();
   return d.state.replicas.flatMap((r) => {
@@ -250,12 +250,12 @@ function fleetReplicas(d: ServingDraft, model: ServedModel, track: Track): Fleet
   });
 }
 
-function living(d: ServingDraft, model: ServedModel, track: Track, pool: string): number {
+function living(d: ServingDraft, model: ServedUnit, track: Track, pool: string): number {
   return inPool(d, model, track, pool).filter((r) => r.interruption === null).length;
 }
 
 /** The Deployment's pods that are not told to end. */
-function inPool(d: ServingDraft, model: ServedModel, track: Track, pool: string): Replica[] {
+function inPool(d: ServingDraft, model: Pick<ServedUnit, 'name'>, track: Track, pool: string): Replica[] {
   return d.state.replicas.filter((r) => r.model === model.name && r.track === track && r.pool === pool && !r.ending);
 }
 
@@ -276,14 +276,43 @@ function less(pool: PoolView, slots: number): PoolView {
 
 function comingReplicas(d: ServingDraft): Promised[] {
   return d.deployments.flatMap(({ model: name, track, pool, replicas }) => {
-    const model = d.state.serving.spec.models.find((m) => m.name === name);
+    const model = unitsOf(d.state).find((u) => u.name === name);
     const pods = model ? replicas - living(d, model, track, pool) : 0;
     return model && pods > 0 ? [{ pool, gpus: pods * model.gpus }] : [];
   });
 }
 
-/** Of models that the spec no longer has, and of pools that may no longer be used. */
+/** Pods that wait so long for a node while others keep theirs for a model's sake will not get one otherwise. */
+const STANDSTILL_MS = 60_000;
+
+/**
+ * Of models that the spec no longer has, of pools that may no longer be used, of groups that are no longer wanted. One that answers for
+ * a model which is still wanted stays until others answer in its place.
+ */
 function strayDeployments(d: ServingDraft): string[] {
-  const wanted = new Set(d.deployments.map((p) => `${p.model} ${p.track} ${p.pool}`));
-  return d.state.deployments.filter((e) => !wanted.has(`${e.model} ${e.track} ${e.pool}`)).map((e) => e.name);
+  const wanted = d.deployments.filter((p) => p.replicas > 0);
+  const isOf = (p: { model: string; track: Track; pool: string }) => (r: Replica) =>
+    r.model === p.model && r.track === p.track && r.pool === p.pool;
+  const strays = d.state.deployments.filter(
+    (e) => !d.deployments.some((p) => p.model === e.model && p.track === e.track && p.pool === e.pool),
+  );
+  const living = d.state.replicas.filter((r) => !r.ending);
+  const answers = (r: Replica) => r.readyAt !== null && r.interruption === null;
+  const unitModels = new Map(unitsOf(d.state).map((u) => [u.name, u.models]));
+  const isReplaced = (model: string) => {
+    const units = wanted.filter((p) => unitModels.get(p.model)?.includes(model));
+    const ready = units.map((p) => living.filter(isOf(p)).filter(answers).length);
+    return d.state.serving.spec.suspend || (units.length > 0 && units.every((p, i) => (ready[i] as number) >= p.replicas));
+  };
+  const isWanted = (model: string) => wanted.some((p) => unitModels.get(p.model)?.includes(model));
+  const free = strays.filter((e) => {
+    const own = living.filter(isOf(e)).filter(answers);
+    return own.flatMap((r) => r.models).every((model) => !isWanted(model) || isReplaced(model));
+  });
+  const since = living.flatMap((r) => (r.unschedulable !== null && wanted.some((p) => isOf(p)(r)) ? [r.createdAt] : []));
+  const kept = strays.filter((e) => !free.includes(e));
+  const standstill = since.length > 0 && kept.length > 0 && free.length === 0 ? Math.min(...since) + STANDSTILL_MS : null;
+  if (standstill !== null && d.now < standstill) d.wake(standstill);
+  const victim = standstill !== null && d.now >= standstill ? kept.slice(0, 1) : [];
+  return [...free, ...victim].map((e) => e.name);
 }

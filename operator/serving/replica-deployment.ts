@@ -1,36 +1,35 @@
-import type { V1Container, V1Deployment, V1PodSpec, V1PodTemplateSpec, V1Probe, V1Toleration, V1Volume } from '@kubernetes/client-node';
+import type { V1Container, V1Deployment, V1PodSpec, V1PodTemplateSpec, V1Toleration, V1Volume } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
-import type { ServedModel, VicunaServing } from '../api/vicuna-serving.ts';
+import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { claimVolumes } from '../pods/claims.ts';
 import { MANAGED_BY, OPERATOR, POOL_LABEL, SERVING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
-import { engineCommand, GRACE_SECONDS, ROUTING_DELAY_SECONDS, WEIGHTS_DIRECTORY } from './engines.ts';
-import { COMPONENT_LABEL, deploymentName, ENGINE_PORT, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
+import type { EngineContainer } from './engine-container.ts';
+import { GRACE_SECONDS, ROUTING_DELAY_SECONDS, WEIGHTS_DIRECTORY } from './engines.ts';
+import { COMPONENT_LABEL, deploymentName, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { metadataOf } from './owner.ts';
 
 export const ENGINE_CONTAINER = 'engine';
 
 export interface ReplicaRequest {
   readonly serving: VicunaServing;
-  readonly model: ServedModel;
+  readonly engine: EngineContainer;
   readonly track: Track;
   readonly pool: GpuPool;
   readonly replicas: number;
   /** Whether the pool has room for one more replica while a new version is rolled out. */
   readonly roomToSurge: boolean;
-  /** Image of this project's own engine. */
-  readonly engineImage: string;
 }
 
-/** The Deployment of a model's track in a pool. */
+/** The Deployment of a model's track, or of a group of models, in a pool. */
 export function replicaDeployment(request: ReplicaRequest): V1Deployment {
-  const { serving, model, track, pool, replicas, roomToSurge } = request;
+  const { serving, engine, track, pool, replicas, roomToSurge } = request;
   const poolName = pool.metadata.name ?? '';
-  const labels = replicaLabels(serving, model.name, track);
+  const labels = replicaLabels(serving, engine.name, track);
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: metadataOf(serving, deploymentName(serving.metadata.name ?? '', model.name, poolName, track), {
+    metadata: metadataOf(serving, deploymentName(serving.metadata.name ?? '', engine.name, poolName, track), {
       ...labels,
       [POOL_LABEL]: poolName,
     }),
@@ -45,7 +44,7 @@ export function replicaDeployment(request: ReplicaRequest): V1Deployment {
         type: 'RollingUpdate',
         rollingUpdate: roomToSurge || replicas <= 1 ? { maxSurge: 1, maxUnavailable: 0 } : { maxSurge: 0, maxUnavailable: 1 },
       },
-      template: podTemplate(request, { ...labels, [POOL_LABEL]: poolName }),
+      template: podTemplate(request, { ...labels, ...engine.labels, [POOL_LABEL]: poolName }),
     },
   };
 }
@@ -61,24 +60,24 @@ export function replicaLabels(serving: VicunaServing, model: string, track: Trac
   };
 }
 
-function podTemplate({ serving, model, track, pool, engineImage }: ReplicaRequest, labels: Record<string, string>): V1PodTemplateSpec {
-  const template = (model.template ?? {}) as { metadata?: V1PodTemplateSpec['metadata']; spec?: Partial<V1PodSpec> };
+function podTemplate({ serving, engine, pool }: ReplicaRequest, labels: Record<string, string>): V1PodTemplateSpec {
+  const template = (engine.template ?? {}) as { metadata?: V1PodTemplateSpec['metadata']; spec?: Partial<V1PodSpec> };
   const spec = template.spec ?? {};
   const containers = spec.containers ?? [];
   const own: Partial<V1Container> = containers.find((c) => c.name === ENGINE_CONTAINER) ?? {};
-  const engine = engineCommand(model, track, engineImage);
   const resourceName = pool.spec.accelerator.resourceName ?? 'nvidia.com/gpu';
-  const gpus = model.gpus > 0 ? { [resourceName]: String(model.gpus) } : {};
-  const requests = {
-    ...gpus,
-    ...(model.cpu === undefined ? {} : { cpu: String(model.cpu) }),
-    ...(model.memory ? { memory: model.memory } : {}),
-  };
-  const claims = claimVolumes([model.weights, model.canary?.weights ?? '']);
+  const gpus = engine.gpus > 0 ? { [resourceName]: String(engine.gpus) } : {};
+  const claims = claimVolumes([...engine.weights]);
+  // A check that starts a process needs more time than one over HTTP.
+  const health = engine.health.exec ? 5 : 2;
   return {
     metadata: {
       labels: { ...template.metadata?.labels, ...labels },
-      annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': String(ENGINE_PORT), ...template.metadata?.annotations },
+      annotations: {
+        'prometheus.io/scrape': 'true',
+        'prometheus.io/port': String(engine.ports[0]?.containerPort),
+        ...template.metadata?.annotations,
+      },
     },
     spec: {
       automountServiceAccountToken: false,
@@ -98,9 +97,9 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
       containers: [
         {
           securityContext: CONTAINER_SECURITY,
-          startupProbe: probe({ periodSeconds: 2, failureThreshold: 3_600, timeoutSeconds: 2 }),
-          readinessProbe: probe({ periodSeconds: 2, failureThreshold: 2, timeoutSeconds: 2 }),
-          livenessProbe: probe({ periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 10 }),
+          startupProbe: { ...engine.health, periodSeconds: 2, failureThreshold: 3_600, timeoutSeconds: health },
+          readinessProbe: { ...engine.health, periodSeconds: 2, failureThreshold: 2, timeoutSeconds: health },
+          livenessProbe: { ...engine.health, periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 10 },
           // The end of a pod and its removal from every gateway's list begin at the same moment; the second takes a little longer.
           lifecycle: { preStop: { sleep: { seconds: ROUTING_DELAY_SECONDS } } },
           ...own,
@@ -109,10 +108,10 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
           name: ENGINE_CONTAINER,
           terminationMessagePolicy: 'FallbackToLogsOnError',
           ...(engine.image === null ? {} : { image: engine.image }),
-          ports: [{ name: 'http', containerPort: ENGINE_PORT }],
+          ports: [...engine.ports],
           resources: {
             ...own.resources,
-            requests: { ...requests, ...own.resources?.requests },
+            requests: { ...gpus, ...engine.requests, ...own.resources?.requests },
             limits: { ...gpus, ...own.resources?.limits },
           },
           env: [...Object.entries(engine.env).map(([name, value]) => ({ name, value: escaped(value) })), ...(own.env ?? [])],
@@ -120,7 +119,7 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
           volumeMounts: [
             { name: 'tmp', mountPath: '/tmp' },
             { name: 'weights', mountPath: WEIGHTS_DIRECTORY },
-            ...(model.gpus > 0 ? [{ name: 'shared-memory', mountPath: '/dev/shm' }] : []),
+            ...(engine.gpus > 0 ? [{ name: 'shared-memory', mountPath: '/dev/shm' }] : []),
             ...claims.mounts.map((mount) => ({ ...mount, readOnly: true })),
             ...(own.volumeMounts ?? []),
           ],
@@ -131,7 +130,7 @@ function podTemplate({ serving, model, track, pool, engineImage }: ReplicaReques
         { name: 'tmp', emptyDir: {} },
         weightsVolume(serving),
         // Processes of one replica that share a model pass tensors through it.
-        ...(model.gpus > 0 ? [{ name: 'shared-memory', emptyDir: { medium: 'Memory' } }] : []),
+        ...(engine.gpus > 0 ? [{ name: 'shared-memory', emptyDir: { medium: 'Memory' } }] : []),
         ...claims.volumes,
         ...(spec.volumes ?? []),
       ],
@@ -160,10 +159,6 @@ function ownCache(image: string | undefined): V1Container {
 function weightsVolume(serving: VicunaServing): V1Volume {
   const cache = serving.spec.weightsCache;
   return cache ? { name: 'weights', hostPath: { path: cache.hostPath, type: 'DirectoryOrCreate' } } : { name: 'weights', emptyDir: {} };
-}
-
-function probe(times: Pick<V1Probe, 'periodSeconds' | 'failureThreshold' | 'timeoutSeconds'>): V1Probe {
-  return { httpGet: { path: '/health', port: ENGINE_PORT }, ...times };
 }
 
 /** The kubelet would take "$(NAME)" for a reference. */

@@ -3,7 +3,7 @@ import { durationSeconds } from '../api/duration.ts';
 import type { ServedModel, VicunaServing } from '../api/vicuna-serving.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { SECRET } from '../kube/types.ts';
+import { prometheusAuthorization } from './autoscaling/authorization.ts';
 import { decideReplicas, EMPTY_MEMORY, type Rate, type Sample, type ScalingMemory, type ScalingSettings } from './autoscaling/decide.ts';
 import { type PrometheusOptions, queryPrometheus } from './autoscaling/prometheus.ts';
 import { defaultQuery, FIRST_TOKEN_P99, fillIn } from './autoscaling/queries.ts';
@@ -176,7 +176,7 @@ export class Scaling {
     const query = this.#o.query ?? queryPrometheus;
     let authorization: string | null = null;
     try {
-      authorization = await this.#authorization(namespace, autoscaling);
+      authorization = await prometheusAuthorization(this.#o.client, namespace, autoscaling.prometheus, 'spec.autoscaling.prometheus');
     } catch (error) {
       const problem = { problem: (error as Error).message };
       const samples = new Map(serving.spec.models.map((m) => [m.name, autoscaling.metrics.map(() => problem)]));
@@ -195,15 +195,6 @@ export class Scaling {
       }),
     );
     return { samples, firstTokenP99 };
-  }
-
-  async #authorization(namespace: string, { prometheus }: Autoscaling): Promise<string | null> {
-    if (!prometheus.secret) return null;
-    const { name } = prometheus.secret;
-    const secret = await this.#o.client.get(SECRET, namespace, name).catch(() => null);
-    const token = secret?.data?.token;
-    if (token === undefined) throw new Error(`Secret "${name}" of spec.autoscaling.prometheus has no key token in namespace ${namespace}`);
-    return `Bearer ${Buffer.from(token, 'base64').toString('utf8').trim()}`;
   }
 }
 

@@ -5,6 +5,7 @@ export function secretsOf({ spec }: VicunaServing): { field: string; name: strin
   const { credentials, gateway, workers } = spec;
   const named: [field: string, name: string | undefined][] = [
     ...credentials.map(({ name }): [string, string] => ['spec.credentials', name]),
+    ['spec.multiplexing.prometheus.secret', spec.multiplexing?.prometheus?.secret?.name],
     ['spec.gateway.apiKeys', gateway.apiKeys?.name],
     ['spec.gateway.registration', gateway.registration?.name],
     ['spec.gateway.moderation.secret', gateway.moderation?.secret?.name],

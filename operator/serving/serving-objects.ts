@@ -15,7 +15,7 @@ import {
   SERVICE_ACCOUNT,
 } from '../kube/types.ts';
 import { gatewayObjects } from './gateway-objects.ts';
-import { demandLease, modelBudget, trackService } from './model-objects.ts';
+import { demandLease, trackService, unitBudget } from './model-objects.ts';
 import { demandLeaseName, modelObjectName } from './names.ts';
 
 /** What the operator last wrote of an object: a change by anybody else to something else is none of its business. */
@@ -52,11 +52,11 @@ export class ServingObjects {
   }
 
   /** Writes what is missing or has changed, and removes what models that are gone have left. */
-  async ensure(key: string, serving: VicunaServing): Promise<void> {
+  async ensure(key: string, serving: VicunaServing, units: readonly string[]): Promise<void> {
     const known = this.#applied.get(key) ?? new Map<string, Applied>();
     this.#applied.set(key, known);
     // A Service may be there only after its account and role are; the rest need not wait for each other, but seldom changes.
-    for (const object of objectsOf(serving, this.#gatewayImage)) {
+    for (const object of objectsOf(serving, units, this.#gatewayImage)) {
       const name = `${object.kind} ${metadataOf(object).name}`;
       const hash = hashOf(object);
       const last = known.get(name);
@@ -64,7 +64,7 @@ export class ServingObjects {
       await this.#client.apply(typeOf(object), object);
       known.set(name, { hash, at: Date.now() });
     }
-    await this.#removeOfGoneModels(serving);
+    await this.#removeOfGoneModels(serving, units);
   }
 
   /** Applies an object unless `existing` is what was applied last; undefined if so. */
@@ -80,30 +80,31 @@ export class ServingObjects {
     this.#applied.delete(key);
   }
 
-  async #removeOfGoneModels(serving: VicunaServing): Promise<void> {
+  async #removeOfGoneModels(serving: VicunaServing, units: readonly string[]): Promise<void> {
     const { name: serves = '', namespace } = serving.metadata;
-    const gone = (serving.status?.models ?? []).filter((m) => !serving.spec.models.some((s) => s.name === m.name));
+    const { models = [], multiplexing } = serving.status ?? {};
+    const budgeted = (multiplexing?.groups ?? models).filter((unit) => !units.includes(unit.name));
+    const gone = models.filter((m) => !serving.spec.models.some((s) => s.name === m.name));
     const remove = (type: ResourceType<KubeObject>, name: string) =>
       this.#client.delete(type, namespace, name).catch((error: unknown) => {
         if (!isNotFound(error)) throw error;
       });
+    for (const { name } of budgeted) await remove(POD_DISRUPTION_BUDGET, modelObjectName(serves, name));
     for (const { name } of gone) {
       await remove(SERVICE, modelObjectName(serves, name));
       await remove(SERVICE, modelObjectName(serves, name, 'canary'));
-      await remove(POD_DISRUPTION_BUDGET, modelObjectName(serves, name));
       await remove(LEASE, demandLeaseName(serves, name));
     }
   }
 }
 
-function objectsOf(serving: VicunaServing, gatewayImage: string): KubeObject[] {
+function objectsOf(serving: VicunaServing, units: readonly string[], gatewayImage: string): KubeObject[] {
   const ofModels = serving.spec.models.flatMap((model) => [
     trackService(serving, model.name, 'stable'),
     ...(model.canary ? [trackService(serving, model.name, 'canary')] : []),
-    modelBudget(serving, model.name),
     demandLease(serving, model.name),
   ]);
-  return [...ofModels, ...gatewayObjects(serving, gatewayImage)];
+  return [...ofModels, ...units.map((unit) => unitBudget(serving, unit)), ...gatewayObjects(serving, gatewayImage)];
 }
 
 function typeOf(object: KubeObject): ResourceType<KubeObject> {

@@ -1,5 +1,6 @@
-import type { VicunaServing } from '../api/vicuna-serving.ts';
+import type { ServedModel, VicunaServing } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
+import type { SharedGroup } from '../spot/multiplexing/regroup.ts';
 import type { PoolView } from '../spot/pool-view.ts';
 import type { Track } from './names.ts';
 
@@ -12,6 +13,8 @@ export interface ServingState {
   poolsFor(gpus: number): readonly PoolView[];
   /** How many replicas each model needs, and why. */
   readonly scale: ReadonlyMap<string, ScaleDecision>;
+  /** Which models share GPUs; null = each replica has its own. */
+  readonly groups: GroupsState | null;
   readonly metrics: MetricsState;
   /** Seconds to the first token that one in a hundred answers exceeds, by model, where it is known. */
   readonly firstTokenP99: ReadonlyMap<string, number>;
@@ -20,6 +23,51 @@ export interface ServingState {
   readonly missing: string | null;
   /** What the API server said of the last object that it refused, or null. */
   readonly refusal: string | null;
+}
+
+export interface GroupsState {
+  readonly groups: readonly SharedGroup[];
+  readonly attainment: number;
+  /** ms since the epoch. */
+  readonly changedAt: number;
+  readonly reason: string;
+  /** Why there can be no plan, in one sentence, or null. */
+  readonly problem: string | null;
+}
+
+/** What replicas are made of: a model, or a group of models that share GPUs. */
+export interface ServedUnit {
+  readonly name: string;
+  readonly models: readonly string[];
+  readonly gpus: number;
+  readonly canaryPercent: number;
+  readonly startSeconds?: number | undefined;
+}
+
+/** What the serving's replicas are made of now. */
+export function unitsOf({ serving, groups }: Pick<ServingState, 'serving' | 'groups'>): ServedUnit[] {
+  const { models } = serving.spec;
+  if (groups === null)
+    return models.map((m) => ({
+      name: m.name,
+      models: [m.name],
+      gpus: m.gpus,
+      canaryPercent: m.canary?.percent ?? 0,
+      startSeconds: m.startSeconds,
+    }));
+  return groups.groups.map((group) => ({
+    name: group.name,
+    models: group.models,
+    gpus: group.pipeline * group.tensor,
+    canaryPercent: 0,
+    startSeconds: longestStart(models.filter((m) => group.models.includes(m.name))),
+  }));
+}
+
+/** A group answers when the last of its models does. */
+function longestStart(models: readonly ServedModel[]): number | undefined {
+  const known = models.flatMap((m) => m.startSeconds ?? []);
+  return known.length === 0 ? undefined : Math.max(...known);
 }
 
 export interface ScaleDecision {
@@ -41,7 +89,11 @@ export interface MetricsState {
 export interface Replica {
   readonly name: string;
   readonly uid: string;
+  /** Name of its unit: its model, or its group. */
   readonly model: string;
+  /** Models that it answers for. */
+  readonly models: readonly string[];
+  readonly gpus: number;
   readonly track: Track;
   readonly pool: string;
   readonly node: string | null;

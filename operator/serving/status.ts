@@ -2,9 +2,10 @@ import type { ModelStatus, ServedModel, VicunaServingStatus } from '../api/vicun
 import { SERVING_LABEL } from '../pods/labels.ts';
 import { replicaPrices } from '../spot/fleet.ts';
 import { accrue, formatDollars, type Ledger, parseDollars, savedShare } from '../spot/ledger.ts';
+import { gpusOf } from '../spot/multiplexing/regroup.ts';
 import { COMPONENT_LABEL, gatewayName } from './names.ts';
 import type { ServingDraft } from './plan.ts';
-import type { Replica } from './state.ts';
+import { type GroupsState, type Replica, unitsOf } from './state.ts';
 
 type Condition = NonNullable<VicunaServingStatus['conditions']>[number];
 
@@ -32,6 +33,8 @@ export function settleStatus(d: ServingDraft): VicunaServingStatus {
     url: `http://${gatewayName(name)}.${namespace}.svc`,
     models,
   };
+  delete status.multiplexing;
+  if (d.state.groups !== null) status.multiplexing = multiplexingStatus(d, d.state.groups);
   accrueCosts(d, status);
   const conditions: Pick<Condition, 'type' | 'status' | 'reason' | 'message'>[] = [
     readyCondition(d, models),
@@ -51,12 +54,14 @@ export function settleStatus(d: ServingDraft): VicunaServingStatus {
 }
 
 function modelStatus(d: ServingDraft, model: ServedModel): ModelStatus {
-  const decision = d.state.scale.get(model.name);
-  const own = d.state.replicas.filter((r) => r.model === model.name && !r.ending);
+  const units = unitsOf(d.state).filter((u) => u.models.includes(model.name));
+  const desired = units.reduce((sum, u) => sum + (d.state.scale.get(u.name)?.replicas ?? 0), 0);
+  const decision = d.state.scale.get(units[0]?.name ?? '');
+  const own = d.state.replicas.filter((r) => r.models.includes(model.name) && !r.ending);
   const answering = own.filter((r) => r.readyAt !== null && r.interruption === null);
   const capacity = new Map(d.state.poolsFor(model.gpus).map((p) => [p.name, p.capacity]));
   const spotReady = answering.filter((r) => capacity.get(r.pool) === 'spot').length;
-  const targets = d.deployments.filter((p) => p.model === model.name && p.replicas > 0);
+  const targets = d.deployments.filter((p) => units.some((u) => u.name === p.model) && p.replicas > 0);
   const pools: Record<string, number> = {};
   for (const { pool, replicas } of targets) pools[pool] = (pools[pool] ?? 0) + replicas;
   const firstTokenP99 = d.state.firstTokenP99.get(model.name);
@@ -68,7 +73,7 @@ function modelStatus(d: ServingDraft, model: ServedModel): ModelStatus {
   );
   return {
     name: model.name,
-    desired: d.state.serving.spec.suspend ? 0 : (decision?.replicas ?? 0),
+    desired: d.state.serving.spec.suspend ? 0 : desired,
     target: targets.reduce((sum, t) => sum + t.replicas, 0),
     ready: answering.length,
     spotReady,
@@ -80,6 +85,27 @@ function modelStatus(d: ServingDraft, model: ServedModel): ModelStatus {
     pools,
     ...(decision ? { reason: decision.reason } : {}),
   };
+}
+
+function multiplexingStatus(
+  d: ServingDraft,
+  { groups, attainment, changedAt, reason }: GroupsState,
+): NonNullable<VicunaServingStatus['multiplexing']> {
+  const before = d.state.serving.status?.multiplexing;
+  const list = groups.map(({ name, models, pipeline, tensor, replicas }) => ({ name, models: [...models], pipeline, tensor, replicas }));
+  const gpus = gpusOf({ groups });
+  if (before === undefined || JSON.stringify(list) !== JSON.stringify(before.groups)) {
+    const words = list.map((g) => `${g.replicas} × ${g.pipeline * g.tensor} GPU for ${g.models.join(' + ')}`).join('; ');
+    if (list.length > 0) d.event('Normal', 'Regrouped', `${words}: ${reason}`);
+    return { groups: list, gpus, attainment: rounded(attainment), changedAt: isoTime(changedAt), reason: reason.slice(0, 1_024) };
+  }
+  // A share that moves by less than a percent is no news.
+  const isNews = Math.abs(before.attainment - attainment) >= 0.01;
+  return { ...before, gpus, ...(isNews ? { attainment: rounded(attainment), reason: reason.slice(0, 1_024) } : {}) };
+}
+
+function rounded(share: number): number {
+  return Number(share.toFixed(4));
 }
 
 function announce(d: ServingDraft, model: ModelStatus, before: ModelStatus | undefined): void {
@@ -114,7 +140,7 @@ function accrueCosts(d: ServingDraft, status: VicunaServingStatus): void {
 }
 
 function rates(d: ServingDraft, replica: Replica): { gpus: number; pricePerHour: number; onDemandPerHour: number } {
-  const gpus = d.state.serving.spec.models.find((m) => m.name === replica.model)?.gpus ?? 0;
+  const { gpus } = replica;
   const pool = d.state.poolsFor(gpus).find((p) => p.name === replica.pool);
   return { gpus, ...(pool ? replicaPrices(pool, gpus) : { pricePerHour: 0, onDemandPerHour: 0 }) };
 }
@@ -146,7 +172,7 @@ function gatewayProblem(d: ServingDraft): string {
 }
 
 function waitsFor(d: ServingDraft, model: string): string {
-  const own = d.state.replicas.filter((r) => r.model === model && !r.ending && r.readyAt === null);
+  const own = d.state.replicas.filter((r) => r.models.includes(model) && !r.ending && r.readyAt === null);
   const problem = own.find((r) => r.startProblem !== null);
   if (problem) return ` (${problem.name}: ${problem.startProblem})`;
   const homeless = own.find((r) => r.unschedulable !== null);
@@ -155,6 +181,8 @@ function waitsFor(d: ServingDraft, model: string): string {
 }
 
 function placedCondition(d: ServingDraft) {
+  const problem = d.state.groups?.problem ?? null;
+  if (problem !== null) return { type: 'Placed', status: 'False', reason: 'NoPlan', message: problem } as const;
   const fleets = [...d.fleets].flatMap(([model, list]) => list.map((fleet) => ({ model, fleet })));
   const short = fleets.filter(({ fleet }) => fleet.missing > 0);
   if (short.length > 0) {

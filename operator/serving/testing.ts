@@ -2,7 +2,7 @@ import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.t
 import type { Interruption } from '../signals/interruption.ts';
 import type { PoolView } from '../spot/pool-view.ts';
 import { planServing, type ServingPlan } from './plan.ts';
-import type { ExistingDeployment, GatewayCopy, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
+import type { ExistingDeployment, GatewayCopy, GroupsState, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
 
 export const START = Date.parse('2026-01-01T00:00:00Z');
 
@@ -20,6 +20,7 @@ export class Fleet {
   readonly scale = new Map<string, ScaleDecision>();
   metrics: MetricsState = { status: 'False', reason: 'NotUsed', message: 'spec.autoscaling is not set' };
   gateways: GatewayCopy[] = [gatewayCopy('gateway-1')];
+  groups: GroupsState | null = null;
   missing: string | null = null;
   firstTokenP99: ReadonlyMap<string, number> = new Map();
   #made = 0;
@@ -64,6 +65,7 @@ export class Fleet {
       deployments: [...this.deployments.values()],
       poolsFor: () => this.pools.map((p) => ({ ...p, freeSlots: p.freeSlots - (this.living()[p.name] ?? 0) })),
       scale: this.scale,
+      groups: this.groups,
       metrics: this.metrics,
       firstTokenP99: this.firstTokenP99,
       gateways: this.gateways,
@@ -108,6 +110,8 @@ export class Fleet {
       name: pod,
       uid: `uid-${pod}`,
       model,
+      models: this.groups?.groups.find((g) => g.name === model)?.models ?? [model],
+      gpus: 1,
       track,
       pool: name,
       node: null,
@@ -179,6 +183,7 @@ export function pool(name: string, changes: Partial<PoolView> = {}): PoolView {
     capacity: 'spot',
     accelerator: 'A100',
     gpusPerNode: 1,
+    gpuMemoryGiB: 80,
     price: { spot: 1, onDemand: 3 },
     freeSlots: 8,
     growableSlots: 0,

@@ -11,6 +11,7 @@ const pool = (name: string, changes: Partial<PoolView> = {}): PoolView => ({
   capacity: 'spot',
   accelerator: 'A100',
   gpusPerNode: 8,
+  gpuMemoryGiB: 80,
   price: { spot: 8, onDemand: 24 },
   freeSlots: 8,
   growableSlots: 0,

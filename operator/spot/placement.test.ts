@@ -13,6 +13,7 @@ function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     capacity: 'spot',
     accelerator: 'A100',
     gpusPerNode: 8,
+    gpuMemoryGiB: 80,
     price: { spot: 1, onDemand: 3 },
     freeSlots: 4,
     growableSlots: 0,

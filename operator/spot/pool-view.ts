@@ -10,6 +10,8 @@ export interface PoolView {
   readonly accelerator: string;
   /** GPUs in one node; 0 = a CPU pool. */
   readonly gpusPerNode: number;
+  /** Of one accelerator; null = its pool does not say. */
+  readonly gpuMemoryGiB: number | null;
   /** US dollars per node-hour; spot null = not quoted. */
   readonly price: { readonly spot: number | null; readonly onDemand: number };
   /** Workers that fit on nodes that are there now. */

@@ -176,6 +176,7 @@ export function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     accelerator: 'A100',
     capacity: 'spot',
     gpusPerNode: 1,
+    gpuMemoryGiB: 80,
     price: { spot: 1, onDemand: 3 },
     freeSlots: 2,
     growableSlots: 0,

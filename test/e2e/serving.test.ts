@@ -259,3 +259,47 @@ describe('a serving with a canary, keys, and weights kept on the nodes', () => {
     expect(version().mtimeMs).toBeGreaterThan(before.mtimeMs);
   });
 });
+
+describe('models that share GPUs', () => {
+  const SHARED = 'shared';
+
+  it('answer from one pod, and go on answering while another model joins them', async () => {
+    const { client } = stage.cluster;
+    for (const other of (await client.list(SERVING, { namespace: NAMESPACE })).items)
+      await client.delete(SERVING, NAMESPACE, other.metadata.name ?? '');
+    const spec = { placement: { spare: 0 } };
+    await client.create(SERVING, await demoServing({ name: SHARED, shared: ['one', 'two'], spec }));
+    await untilReady(client, SHARED);
+    const sharedUrl = await gatewayUrl(client, SHARED);
+    const post = async (model: string) => {
+      const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'hello' }], max_tokens: 5, temperature: 0 });
+      const response = await fetch(`${sharedUrl}/v1/chat/completions`, { method: 'POST', body });
+      return { status: response.status, worker: response.headers.get('x-vicuna-worker'), answer: await response.json() };
+    };
+    const [one, two] = [await post('one'), await post('two')];
+    expect([one.status, two.status]).toEqual([200, 200]);
+    expect(one.worker).toBe(two.worker);
+    expect([one.answer.model, two.answer.model]).toEqual(['one', 'two']);
+
+    const load = new Load({ url: sharedUrl, model: 'one', users: 1, maxTokens: MAX_TOKENS, questions: QUESTIONS, expected });
+    const more = await demoServing({ name: SHARED, shared: ['one', 'two', 'three'], spec });
+    const found = await client.get(SERVING, NAMESPACE, SHARED);
+    await client.replace(SERVING, { ...found, spec: more.spec });
+    await until('three models in a group', 120_000, async () => {
+      const { status } = await client.get(SERVING, NAMESPACE, SHARED);
+      return status?.models?.length === 3 && status.models.every((m) => m.desired > 0 && m.ready === m.desired);
+    });
+    expect((await post('three')).status).toBe(200);
+    await until('the old group gone', 90_000, async () => {
+      const { items } = await client.list(POD, {
+        namespace: NAMESPACE,
+        labelSelector: `vicuna.run/serving=${SHARED},app.kubernetes.io/component=engine`,
+      });
+      return items.every((p) => p.metadata?.labels?.['holds.vicuna.run/three'] === 'true');
+    });
+    const figures = await load.stop();
+    expect(figures).toMatchObject({ failed: 0, broken: 0, different: 0 });
+    expect(figures.answers).toBeGreaterThan(3);
+    await client.delete(SERVING, NAMESPACE, SHARED);
+  });
+});

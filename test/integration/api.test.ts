@@ -226,6 +226,33 @@ describe('a bad VicunaServing is refused with a sentence that says what to do', 
     expect(await refusal(client.create(SERVING, serving('bad', changes)))).toContain(sentence);
   });
 
+  const profile = { latencySeconds: 1, weightsMemory: '14Gi' };
+  const shared = (...models: object[]) => ({
+    'spec.multiplexing': { maxGpus: 4 },
+    'spec.models': models.map((m, i) => ({ name: `m${i}`, weights: 's3://models/tiny', profile, ...m })),
+  });
+  it.each<Refusal>([
+    ['without a profile', shared({}, { profile: undefined }), 'give every model its profile, latencySeconds and weightsMemory at least'],
+    ['of two engines', shared({}, { engine: 'sglang' }), 'give all of them the same engine and image'],
+    ['of two images', shared({}, { image: 'other:1' }), 'give all of them the same engine and image'],
+    ['with a custom engine', shared({ engine: 'custom', image: 'mine:1' }), 'and not engine custom'],
+    ['with a canary', shared({ canary: { percent: 10 } }), 'leave canary, cpu, memory and template of the models out'],
+    ['with autoscaling, too', { ...shared({}), 'spec.autoscaling': { prometheus: { url: 'http://a' } } }, 'leave autoscaling out'],
+    ['on no GPU', { ...shared({}), 'spec.multiplexing': { maxGpus: 0 } }, 'should be greater than or equal to 1'],
+    [
+      'with an SLO that nothing meets',
+      { ...shared({}), 'spec.multiplexing': { maxGpus: 1, slo: { scale: 0.5 } } },
+      'greater than or equal to 1',
+    ],
+    [
+      'with memory that is none',
+      shared({ profile: { latencySeconds: 1, weightsMemory: '14GB' } }),
+      'no amount of memory: write it as 80Gi',
+    ],
+  ])('models that share GPUs %s', async (_, changes, sentence) => {
+    expect(await refusal(client.create(SERVING, serving('bad', changes)))).toContain(sentence);
+  });
+
   it('a name that no Service can have', async () => {
     expect(await refusal(client.create(SERVING, serving('a.b')))).toContain('metadata.name must begin with a letter and have no "."');
     expect(await refusal(client.create(SERVING, serving('n'.repeat(31))))).toContain('give it at most 30 characters');
@@ -342,17 +369,22 @@ describe('a VicunaTraining that exists', () => {
 });
 
 describe('kubectl', () => {
-  it.each(['training.yaml', 'training-full.yaml', 'serving.yaml', 'serving-full.yaml', 'gpupool-aws-spot.yaml', 'gpupool-full.yaml'])(
-    'dry-runs, applies, diffs and deletes examples/%s',
-    async (name) => {
-      const file = exampleFile(name);
-      await kubectl('apply', '--dry-run=server', '-f', file);
-      await kubectl('apply', '--server-side', '-f', file);
-      expect(await kubectl('diff', '--server-side', '-f', file).catch((error: Error) => error.message)).toBe('');
-      expect(await kubectl('apply', '--server-side', '-f', file)).toContain('serverside-applied');
-      await kubectl('delete', '-f', file);
-    },
-  );
+  it.each([
+    'training.yaml',
+    'training-full.yaml',
+    'serving.yaml',
+    'serving-full.yaml',
+    'serving-multiplexed.yaml',
+    'gpupool-aws-spot.yaml',
+    'gpupool-full.yaml',
+  ])('dry-runs, applies, diffs and deletes examples/%s', async (name) => {
+    const file = exampleFile(name);
+    await kubectl('apply', '--dry-run=server', '-f', file);
+    await kubectl('apply', '--server-side', '-f', file);
+    expect(await kubectl('diff', '--server-side', '-f', file).catch((error: Error) => error.message)).toBe('');
+    expect(await kubectl('apply', '--server-side', '-f', file)).toContain('serverside-applied');
+    await kubectl('delete', '-f', file);
+  });
 
   it('applies and changes an object by hand, field by field', async () => {
     await kubectlWith(training('by-hand'), 'apply');

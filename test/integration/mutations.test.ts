@@ -8,6 +8,7 @@ import { SERVING, servingWithDefaults, type VicunaServing } from '../../operator
 import { TRAINING, type VicunaTraining, withDefaults } from '../../operator/api/vicuna-training.ts';
 import { ApiError, KubeClient } from '../../operator/kube/client.ts';
 import { CONFIG_MAP, DEPLOYMENT, type KubeObject, metadataOf, POD, type ResourceType, ROLE } from '../../operator/kube/types.ts';
+import { groupContainer, modelContainer } from '../../operator/serving/engine-container.ts';
 import { gatewayObjects } from '../../operator/serving/gateway-objects.ts';
 import { planServing } from '../../operator/serving/plan.ts';
 import { replicaDeployment } from '../../operator/serving/replica-deployment.ts';
@@ -130,6 +131,7 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
     deployments: [],
     poolsFor: () => [poolView('pool')],
     scale,
+    groups: null,
     metrics,
     firstTokenP99: new Map(),
     gateways: [],
@@ -141,8 +143,13 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
   if (!model) expect.fail(`${what}: accepted without a model`);
   const made: [ResourceType<KubeObject>, KubeObject][] = (['stable', 'canary'] as const).map((track) => [
     DEPLOYMENT,
-    replicaDeployment({ serving: full, model, track, pool, replicas: 1, roomToSurge: true, engineImage: 'engine' }),
+    replicaDeployment({ serving: full, engine: modelContainer(model, track, 'engine'), track, pool, replicas: 1, roomToSurge: true }),
   ]);
+  if (full.spec.multiplexing) {
+    const group = { name: 'group-00000000', models: full.spec.models.map((m) => m.name), pipeline: 1, tensor: 1, replicas: 1 };
+    const engine = groupContainer(full, group, 80, 'engine');
+    made.push([DEPLOYMENT, replicaDeployment({ serving: full, engine, track: 'stable', pool, replicas: 1, roomToSurge: true })]);
+  }
   const types: Readonly<Record<string, ResourceType<KubeObject>>> = { Deployment: DEPLOYMENT, ConfigMap: CONFIG_MAP, Role: ROLE };
   for (const own of gatewayObjects(full, 'gateway')) {
     const type = types[own.kind ?? ''];

@@ -6,14 +6,19 @@ import { pythonSitePackages } from '../cluster/python.ts';
 import { until } from '../cluster/run.ts';
 import { INPUTS_SECRET, NAMESPACE } from '../demo/stage.ts';
 
+/** Of the tiny model on a CPU that stands for a GPU. */
+const PROFILE = { latencySeconds: 0.5, weightsMemory: '1Gi', workingMemory: '1Gi', requestsPerSecond: 0.1 };
+
 export interface DemoServing {
   readonly name: string;
   readonly weights?: string;
+  /** Names of models that share GPUs, all of the same weights, instead of one model with its own. */
+  readonly shared?: readonly string[];
   readonly spec?: Record<string, unknown>;
 }
 
 /** A serving of the tiny model by our own engine. Heavy Python packages come from the machine by a read-only mount. */
-export async function demoServing({ name, weights = 's3://models/tiny', spec = {} }: DemoServing): Promise<VicunaServing> {
+export async function demoServing({ name, weights = 's3://models/tiny', shared, spec = {} }: DemoServing): Promise<VicunaServing> {
   const template = {
     spec: {
       containers: [
@@ -30,8 +35,12 @@ export async function demoServing({ name, weights = 's3://models/tiny', spec = {
   return {
     metadata: { name, namespace: NAMESPACE, labels: { 'app.kubernetes.io/part-of': 'vicuna-demo' } },
     spec: {
-      models: [{ name: 'tiny', weights, engine: 'transformers', template }],
-      replicas: { min: 2 },
+      ...(shared
+        ? {
+            models: shared.map((model) => ({ name: model, weights, engine: 'transformers', profile: PROFILE })),
+            multiplexing: { maxGpus: 2, template },
+          }
+        : { models: [{ name: 'tiny', weights, engine: 'transformers', template }], replicas: { min: 2 } }),
       credentials: [{ name: INPUTS_SECRET }],
       // Every node of the embedded cluster is a GPU node.
       gateway: { template: { spec: { tolerations: [{ operator: 'Exists' }] } } },

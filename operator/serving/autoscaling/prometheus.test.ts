@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { queryPrometheus, sampleIn } from './prometheus.ts';
+import { queryPrometheus, queryPrometheusRange, sampleIn, seriesIn } from './prometheus.ts';
 import { defaultQuery, fillIn } from './queries.ts';
 
 const NOW = 1_700_000_000_000;
@@ -36,6 +40,45 @@ describe('an answer of Prometheus', () => {
   it('that never comes is a problem, not an error', async () => {
     const problem = await queryPrometheus({ url: 'http://127.0.0.1:9', authorization: null }, 'up');
     expect(problem).toEqual({ problem: expect.stringContaining('Prometheus cannot be reached') });
+  });
+});
+
+describe('a range of Prometheus', () => {
+  const windows = { start: NOW / 1000 - 120, windows: 3, windowSeconds: 60 };
+  const at = (window: number, value: string) => [NOW / 1000 - 120 + window * 60, value];
+
+  it.each([
+    ['whole', answer([{ metric: {}, values: [at(0, '1'), at(1, '2'), at(2, '3')] }], 'matrix'), { values: [1, 2, 3] }],
+    ['without its first windows', answer([{ metric: {}, values: [at(2, '3')] }], 'matrix'), { values: [0, 0, 3] }],
+    ['empty', answer([], 'matrix'), { problem: expect.stringContaining('the query gives nothing') }],
+    ['of several series', answer([{}, {}], 'matrix'), { problem: expect.stringContaining('gives 2 series') }],
+    ['with NaN', answer([{ metric: {}, values: [at(1, 'NaN')] }], 'matrix'), { problem: 'the query gives NaN' }],
+    ['of another time', answer([{ metric: {}, values: [at(9, '4')] }], 'matrix'), { problem: 'the query gives 4' }],
+    ['a number', vector('1'), { problem: 'the query gives a vector, and a range is needed' }],
+    ['no JSON', '<html>', { problem: 'Prometheus’ answer is no JSON' }],
+  ])('that is %s', (_, text, expected) => {
+    expect(seriesIn(text, windows)).toEqual(expected);
+  });
+
+  it('asks for as many windows, up to now', async () => {
+    const asked: URLSearchParams[] = [];
+    const server = createServer((request, response) => {
+      void text(request).then((body) => {
+        asked.push(new URLSearchParams(body));
+        response.end(answer([{ metric: {}, values: [at(2, '3')] }], 'matrix'));
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const series = await queryPrometheusRange({ url, authorization: null, now: () => NOW }, 'up', windows);
+    server.close();
+    expect(series).toEqual({ values: [0, 0, 3] });
+    expect(Object.fromEntries(asked[0] ?? [])).toMatchObject({
+      query: 'up',
+      start: String(windows.start),
+      end: String(NOW / 1000),
+      step: '60',
+    });
   });
 });
 

@@ -44,3 +44,9 @@ export const FIRST_TOKEN_P99 =
 export function fillIn(query: string, context: QueryContext): string {
   return query.replace(/\{(namespace|serving|model)\}/g, (_, name: keyof QueryContext) => context[name].replace(/["\\]/g, '\\$&'));
 }
+
+/** Requests for a model that came within each window of so many seconds, at the gateway; 0 for one that was never asked, if there is a gateway. */
+export function arrivalsQuery(windowSeconds: number): string {
+  const labels = '{namespace="{namespace}",vicuna_run_serving="{serving}",model="{model}"}';
+  return `sum(increase(vicuna_gateway_requests_total${labels}[${windowSeconds}s])) or 0 * sum(vicuna_gateway_queued_requests${labels})`;
+}

@@ -36,6 +36,6 @@ export function requestSeconds(model: ModelProfile, parallelism: Parallelism): n
 }
 
 /** GiB that the model takes on each GPU of a group. */
-export function gibPerGpu(model: ModelProfile, { pipeline, tensor }: Parallelism): number {
+export function gibPerGpu(model: Pick<ModelProfile, 'weightsGiB' | 'workingGiB'>, { pipeline, tensor }: Parallelism): number {
   return (model.weightsGiB + model.workingGiB) / (pipeline * tensor);
 }
