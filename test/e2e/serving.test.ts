@@ -274,12 +274,13 @@ describe('models that share GPUs', () => {
     const post = async (model: string) => {
       const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'hello' }], max_tokens: 5, temperature: 0 });
       const response = await fetch(`${sharedUrl}/v1/chat/completions`, { method: 'POST', body });
-      return { status: response.status, worker: response.headers.get('x-vicuna-worker'), answer: await response.json() };
+      const { model: answered } = (await response.json()) as { model?: string };
+      return { status: response.status, worker: response.headers.get('x-vicuna-worker'), answered };
     };
     const [one, two] = [await post('one'), await post('two')];
     expect([one.status, two.status]).toEqual([200, 200]);
     expect(one.worker).toBe(two.worker);
-    expect([one.answer.model, two.answer.model]).toEqual(['one', 'two']);
+    expect([one.answered, two.answered]).toEqual(['one', 'two']);
 
     const load = new Load({ url: sharedUrl, model: 'one', users: 1, maxTokens: MAX_TOKENS, questions: QUESTIONS, expected });
     const more = await demoServing({ name: SHARED, shared: ['one', 'two', 'three'], spec });
