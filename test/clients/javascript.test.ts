@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { KEY, LIMITED_KEY, MODEL, Stack, until } from './stack.ts';
+import { KEY, LIMITED_KEY, MODEL, QUICK_KEY, Stack, until } from './stack.ts';
 
 let stack: Stack;
 let client: OpenAI;
@@ -56,6 +56,33 @@ describe("OpenAI's JavaScript client", () => {
     const answer = await client.chat.completions.create({ ...short, max_tokens: 16, stop });
     expect(answer.choices[0]?.message.content).toBe(whole.slice(0, whole.indexOf(stop)));
     expect(answer.choices[0]?.finish_reason).toBe('stop');
+  });
+
+  it('gets embeddings, the same as base64 and as numbers', async () => {
+    const input = ['A queen.', 'A king.'];
+    const packed = await client.embeddings.create({ model: MODEL, input });
+    const plain = await client.embeddings.create({ model: MODEL, input, encoding_format: 'float' });
+    expect(packed.data.map((e) => e.index)).toEqual([0, 1]);
+    for (const [i, { embedding }] of packed.data.entries()) {
+      expect(embedding.length).toBe(plain.data[i]?.embedding.length);
+      expect(embedding[0]).toBeCloseTo(plain.data[i]?.embedding[0] ?? Number.NaN, 5);
+    }
+    expect(packed.usage.prompt_tokens).toBeGreaterThan(0);
+  });
+
+  it('gives up after its own time, and nothing goes on for it', async () => {
+    const impatient = client.chat.completions.create({ ...short, max_tokens: 400 }, { timeout: 20 });
+    await expect(impatient).rejects.toThrow(OpenAI.APIConnectionTimeoutError);
+    await until('the engine is idle', async () => (await stack.busy()) === 0);
+  });
+
+  it('asks again by itself when the limit allows it', async () => {
+    const ask = (maxRetries: number) => connect({ apiKey: QUICK_KEY, maxRetries }).chat.completions.create({ ...short, max_tokens: 1 });
+    const burst = await Promise.allSettled(Array.from({ length: 40 }, () => ask(0)));
+    expect(burst.filter((r) => r.status === 'rejected').every((r) => r.reason instanceof OpenAI.RateLimitError)).toBe(true);
+    expect(burst.filter((r) => r.status === 'rejected').length).toBeGreaterThan(3);
+    // The client waits as long as the gateway says.
+    expect((await ask(3)).choices).toHaveLength(1);
   });
 
   it('lists and retrieves models', async () => {

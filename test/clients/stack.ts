@@ -11,6 +11,8 @@ export const MODEL = 'tiny';
 export const KEY = 'key-without-limits';
 /** A key for one request a minute. */
 export const LIMITED_KEY = 'key-for-one-request';
+/** A key for thirty requests a minute: one in two seconds, once the first thirty are used up. */
+export const QUICK_KEY = 'key-for-thirty-requests';
 const WAIT_MS = 90_000;
 
 /** The gateway and one engine behind it, each a process of its own, as they are run. */
@@ -36,6 +38,7 @@ export class Stack {
     mkdirSync(keys);
     writeFileSync(join(keys, 'free'), KEY);
     writeFileSync(join(keys, 'limited'), JSON.stringify({ key: LIMITED_KEY, requestsPerMinute: 1 }));
+    writeFileSync(join(keys, 'quick'), JSON.stringify({ key: QUICK_KEY, requestsPerMinute: 30 }));
     const config = join(directory, 'gateway.json');
     const models = [{ name: MODEL, engine: 'transformers' }];
     const secretFile = join(directory, 'registration');

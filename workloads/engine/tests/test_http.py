@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import json
 import struct
 
@@ -170,6 +172,20 @@ def test_a_client_that_goes_away_ends_its_answer(worker, stream):
     vicuna.gate.open()
     wait_for(lambda: vicuna.metric("vllm:request_success_total", finished_reason="abort") == 2)
     assert vicuna.metric("vllm:kv_cache_usage_perc") == 0
+
+
+def test_a_client_that_is_gone_at_a_write_is_no_fault(worker, monkeypatch, caplog):
+    vicuna = worker().ready()
+
+    async def write(*_):
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr("aiohttp.web.StreamResponse.write", write)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        body = {"model": "vicuna", "prompt": "Hello", "max_tokens": 2000, "ignore_eos": True, "stream": True}
+        vicuna.request("POST", COMPLETIONS, body)
+    wait_for(lambda: vicuna.metric("vllm:request_success_total", finished_reason="abort") == 1)
+    assert [record.message for record in caplog.records] == []
 
 
 def test_a_full_queue_says_when_to_come_back(worker):

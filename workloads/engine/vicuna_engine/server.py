@@ -146,11 +146,13 @@ class Server:
                 if not work.open:
                     break
                 arrived = await work.events()
+            last = responses.usage_chunk(wanted.shape, head, _usage(wanted, count))
+            await response.write((responses.event(last) if wanted.includes_usage else b"") + responses.DONE)
         except ApiError as error:
             await response.write(responses.error_event(error))
-            return response
-        last = responses.usage_chunk(wanted.shape, head, _usage(wanted, count))
-        await response.write((responses.event(last) if wanted.includes_usage else b"") + responses.DONE)
+        except ConnectionResetError:
+            # The client is gone, which is no fault of ours; leaving the work ends its answer.
+            pass
         return response
 
     async def _prepare(self, request: web.Request, make: Callable[[bytes, Served], Any]) -> Any:
