@@ -6,6 +6,7 @@ import { ClientStream } from './client-stream.ts';
 import type { Gateway } from './gateway.ts';
 import { answerStreamed, answerWhole, Refused } from './generation.ts';
 import type { Caller } from './keys.ts';
+import { refuseMalformed } from './malformed.ts';
 import { ModeratedStream } from './moderated-stream.ts';
 import { refusedInput } from './moderation.ts';
 import { ClientGone, readBody } from './read-body.ts';
@@ -38,7 +39,7 @@ export function createGatewayServer(options: ServerOptions): Server {
       void serve(options, request, response);
     },
   );
-  server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'));
+  server.on('clientError', refuseMalformed);
   return server;
 }
 
