@@ -35,7 +35,7 @@ async function said(...pieces: string[]): Promise<string> {
 const statusOf = (text: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0);
 const post = (headers: string[], body: string) => ['POST /v1/chat/completions HTTP/1.1', 'host: a', ...headers, '', body].join('\r\n');
 const get = (target: string, ...headers: string[]) =>
-  ['GET ' + target + ' HTTP/1.1', 'host: a', 'connection: close', ...headers, '', ''].join('\r\n');
+  [`GET ${target} HTTP/1.1`, 'host: a', 'connection: close', ...headers, '', ''].join('\r\n');
 
 describe('a client that plays tricks', () => {
   it.each([
