@@ -19,7 +19,7 @@ const USAGE = `usage: npm run bench -- NAME [--json FILE] [--minutes N]
   notice     from a node's notice to the directive in its gang's workers, over 50 notices
   protocol   the worker protocol: reports per second, and from a world's publication to its members
   gateway    requests per second and added time of the gateway, against the worker alone, a bare pass-through, nginx where it is
-             installed, and another router where VICUNA_BENCH_ROUTER names one that takes vllm-router's flags
+             installed, and the routers of VICUNA_BENCH_PEERS, a line NAME=COMMAND each, with {worker} and {port} in it
   chaos-serving
               streams on the embedded cluster for --minutes (default ${CHAOS_SETTINGS.minutes}) while every ${CHAOS_SETTINGS.faultEverySeconds} s a node is taken with notice, killed or
               removed, or the gateway is rolled; then the same without mid-answer continuation

@@ -96,6 +96,17 @@ interface Contestant {
   readonly port: number;
 }
 
+/**
+ * Others to be compared with: `NAME=COMMAND` a line; {worker} in the command is the worker's port, {port} the one to listen at, {other}
+ * one more that is free.
+ */
+function peersOf(text = ''): { name: string; command: string }[] {
+  return text.split('\n').flatMap((line) => {
+    const at = line.indexOf('=');
+    return at < 0 ? [] : [{ name: line.slice(0, at).trim(), command: line.slice(at + 1).trim() }];
+  });
+}
+
 /** Ours and others before the same worker, each in a process of its own, one after the other in the same run. */
 export async function benchGateway(say: (line: string) => void): Promise<Record<string, number>> {
   const directory = mkdtempSync(join(tmpdir(), 'vicuna-bench-'));
@@ -106,7 +117,7 @@ export async function benchGateway(say: (line: string) => void): Promise<Record<
     return child;
   };
   try {
-    const [worker = 0, floor = 0, gateway = 0, gatewayPrivate = 0, nginx = 0, router = 0, routerMetrics = 0] = await freePorts(7);
+    const [worker = 0, floor = 0, gateway = 0, gatewayPrivate = 0, nginx = 0] = await freePorts(5);
     const helper = join(import.meta.dirname, 'gateway-worker.ts');
     start(process.execPath, [helper, 'worker', String(worker)]);
     start(process.execPath, [helper, 'floor', String(floor), String(worker)]);
@@ -130,16 +141,29 @@ export async function benchGateway(say: (line: string) => void): Promise<Record<
       start('/usr/sbin/nginx', ['-c', file, '-g', 'daemon off;']);
       contestants.push({ name: 'nginx', port: nginx });
     }
-    // Another router may be compared with: any program that takes vllm-router's flags.
-    const other = process.env.VICUNA_BENCH_ROUTER;
-    if (other !== undefined) {
-      const flags = ['--worker-urls', `http://127.0.0.1:${worker}`, '--host', '127.0.0.1', '--port', String(router)];
-      start(other, [...flags, '--prometheus-port', String(routerMetrics), '--policy', 'round_robin', '--log-level', 'error']);
-      contestants.push({ name: 'router', port: router });
+    const peers = peersOf(process.env.VICUNA_BENCH_PEERS);
+    const ports = await freePorts(2 * peers.length);
+    for (const [i, { name, command }] of peers.entries()) {
+      const [port = 0, other = 0] = ports.slice(2 * i);
+      const numbers: Record<string, number> = { worker, port, other };
+      start('sh', ['-c', `exec ${command.replace(/\{(\w+)\}/g, (_, key: string) => String(numbers[key] ?? ''))}`]);
+      contestants.push({ name, port });
     }
     const figures: Record<string, number> = {};
     for (const { name, port } of contestants) {
-      await until(`${name} answering`, 60_000, async () => (await load(port, 'short', 1, 0.05)).perSecond > 0);
+      const answers = () =>
+        load(port, 'short', 1, 0.05).then(
+          (f) => f.perSecond > 0,
+          () => false,
+        );
+      try {
+        await until(`${name} answering`, 60_000, answers);
+      } catch (error) {
+        // Others may need what this machine lacks; ours may not.
+        if (!peers.some((peer) => peer.name === name)) throw error;
+        say(`${name} does not answer`);
+        continue;
+      }
       for (const kind of GATEWAY_SETTINGS.kinds) {
         for (const connections of GATEWAY_SETTINGS.connections) {
           await load(port, kind, connections, GATEWAY_SETTINGS.warmUpSeconds);
@@ -159,7 +183,9 @@ export async function benchGateway(say: (line: string) => void): Promise<Record<
     const of = (name: string, what: string) => figures[`${name} ${what}`] ?? 0;
     figures.gatewayOfBareNode = of('gateway', 'short 16 perSecond') / of('bareNode', 'short 16 perSecond');
     figures.addedP50 = of('gateway', 'short 1 p50') - of('direct', 'short 1 p50');
-    if (other !== undefined) figures.gatewayOfRouter = of('gateway', 'short 16 perSecond') / of('router', 'short 16 perSecond');
+    for (const { name } of peers.filter((peer) => `${peer.name} short 16 perSecond` in figures))
+      for (const what of ['short 16', 'stream 1', 'stream 16'])
+        figures[`gateway of ${name} ${what}`] = of('gateway', `${what} perSecond`) / of(name, `${what} perSecond`);
     figures.gatewayPeakMiB = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
     return figures;
   } finally {
