@@ -72,6 +72,9 @@ export interface MultiPoolOutcome {
   readonly lastPool: number;
 }
 
+/** Told after every tick where it was spent, what is done and what that has cost: for charts. */
+export type MultiPoolWatcher = (place: Place | null, doneSeconds: number, cost: number) => void;
+
 const PROBE_SECONDS = 60;
 
 /**
@@ -79,7 +82,7 @@ const PROBE_SECONDS = 60;
  * launch makes no progress for the change-over, which is billed; every tick is billed whole, at its own price; starting in another
  * region than the checkpoint's is billed its egress.
  */
-export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolicy): MultiPoolOutcome {
+export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolicy, watch?: MultiPoolWatcher): MultiPoolOutcome {
   const { gapSeconds: gap, durationSeconds, deadlineSeconds, changeoverSeconds, pools } = scenario;
   const decide = policy(scenario);
   let running: Place | null = null;
@@ -143,7 +146,10 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
         running = guarded(before, overhead, hasSpot, running ?? { pool: 0, capacity: 'onDemand' });
     }
     const place = running as Place | null;
-    if (place === null) continue;
+    if (place === null) {
+      watch?.(null, done, cost);
+      continue;
+    }
     if (!isSame(place, start)) {
       launches++;
       const isFreeMove = scenario.freeMoves && start?.capacity === 'spot' && place.capacity === 'spot';
@@ -155,6 +161,7 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
     cost += lastTick;
     if (place.capacity === 'spot') spotTicks++;
     else onDemandTicks++;
+    watch?.(place, done, cost);
   }
 }
 

@@ -1,0 +1,80 @@
+// `npm run simulate`: one run of a policy over traces, to be looked at tick by tick.
+import { existsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runChart } from './run-chart.ts';
+import { type RunRecord, simulationOf } from './run-record.ts';
+
+const USAGE = `npm run simulate -- [--table T1] [--scenario N] [--policy NAME] [--data DIR] [--svg FILE] [--json FILE]
+
+Runs one policy over one scenario of the tables T1 to T4 and prints where it ran, when and at what cost.
+  --table ID      default: T1
+  --scenario N    number or name of the scenario; "list" prints them (default: 1)
+  --policy NAME   "list" prints them (default: vicuna, which is what the operator runs)
+  --data DIR      traces (default: ../shared/data/spot)
+  --svg FILE      a picture of the run: pools, progress and cost over time
+  --json FILE     the run, tick by tick`;
+
+function fail(message: string): never {
+  console.error(`${message}\n\n${USAGE}`);
+  process.exit(2);
+}
+
+function argumentsOf() {
+  try {
+    return parseArgs({
+      options: {
+        table: { type: 'string', default: 'T1' },
+        scenario: { type: 'string', default: '1' },
+        policy: { type: 'string', default: 'vicuna' },
+        data: { type: 'string', default: join(dirname(import.meta.dirname), '..', '..', 'shared', 'data', 'spot') },
+        svg: { type: 'string' },
+        json: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    fail((error as Error).message);
+  }
+}
+
+const values = argumentsOf();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+if (!existsSync(values.data)) fail(`There are no traces in ${values.data}: name their directory with --data`);
+const simulation =
+  simulationOf(values.table, values.data) ?? fail(`There is no table ${values.table} to simulate: choose T1, T2, T3 or T4`);
+if (values.scenario === 'list' || values.policy === 'list') {
+  const list = values.policy === 'list' ? simulation.policies : simulation.scenarios.map((name, i) => `${i + 1}  ${name}`);
+  console.log(list.join('\n'));
+  process.exit(0);
+}
+const scenario = simulation.scenarios[Number(values.scenario) - 1] ?? values.scenario;
+if (!simulation.scenarios.includes(scenario))
+  fail(`There is no scenario ${values.scenario}: there are ${simulation.scenarios.length}, "--scenario list" prints them`);
+if (!simulation.policies.includes(values.policy)) fail(`There is no policy ${values.policy}: there are ${simulation.policies.join(', ')}`);
+
+const run = simulation.run(scenario, values.policy);
+console.log(table(run));
+if (values.svg !== undefined) writeFileSync(values.svg, runChart(run));
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(run, null, 1)}\n`);
+
+/** A line for each stay in one place. */
+function table(one: RunRecord): string {
+  const lines = [`${one.policy}: ${one.scenario}`, '', 'from      to        where                         capacity   done      cost'];
+  const hours = (seconds: number) => `${(seconds / 3_600).toFixed(1)} h`;
+  let from = 0;
+  for (const [i, tick] of one.ticks.entries()) {
+    const next = one.ticks[i + 1];
+    if (next !== undefined && next.pool === tick.pool && next.capacity === tick.capacity) continue;
+    const place = tick.pool === null ? 'waits for spot' : (one.pools[tick.pool]?.name ?? '');
+    const cells = [hours(from * one.gapSeconds), hours((i + 1) * one.gapSeconds)].map((cell) => cell.padEnd(10));
+    const capacity = { spot: 'spot', onDemand: 'on-demand', none: '' }[tick.capacity ?? 'none'];
+    lines.push(`${cells.join('')}${place.padEnd(30)}${capacity.padEnd(11)}${hours(tick.doneSeconds).padEnd(10)}$${tick.cost.toFixed(2)}`);
+    from = i + 1;
+  }
+  const end = `done after ${hours(one.finishedAt)}, ${one.late ? 'LATE: the' : 'the'} deadline is ${hours(one.deadlineSeconds)}`;
+  return [...lines, '', `$${one.cost.toFixed(2)}, ${one.launches} launches, ${end}`].join('\n');
+}
