@@ -54,6 +54,14 @@ export const TOOLS = {
     package: 'github.com/versity/versitygw/cmd/versitygw',
     seconds: 50,
   },
+  pulumi: {
+    module: 'github.com/pulumi/pulumi/pkg/v3',
+    version: 'v3.250.0',
+    package: 'github.com/pulumi/pulumi/pkg/v3/cmd/pulumi',
+    // Without it the command does not know its version, and the Automation API refuses it.
+    ldflags: '-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0',
+    seconds: 240,
+  },
 } as const satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof TOOLS;
