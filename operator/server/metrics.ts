@@ -111,9 +111,12 @@ export class OperatorMetrics {
     });
   }
 
-  /** Follows a controller's work queue, at every scrape. */
+  /** Follows a controller's work queue, at every scrape. Its counters begin at 0: of one that begins at 1, no rate shows the first. */
   watchQueue(name: string, queue: QueueFigures): void {
     this.#queues.set(name, queue);
+    this.instruments.reconcileErrors.inc({ controller: name }, 0);
+    this.instruments.queueRetries.inc({ name }, 0);
+    for (const result of ['success', 'error']) this.instruments.reconciles.inc({ controller: name, result }, 0);
   }
 
   /** Follows the events that were not written, at every scrape. */
