@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
+import { buildNotifier, NOTIFIER_FLAGS } from '../../workloads/notifier/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
@@ -13,7 +14,7 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the project's own trainer, engine and gateway. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the project's own trainer, engine, gateway and notifier. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
@@ -28,6 +29,7 @@ async function makeImages(): Promise<string> {
     key: process.version,
   });
   const gateway = await gatewayLayer();
+  const notifier = await notifierLayer();
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
@@ -36,6 +38,12 @@ async function makeImages(): Promise<string> {
       name: 'vicuna/gateway:dev',
       layers: [base, node, gateway],
       command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'],
+      env: {},
+    },
+    {
+      name: 'vicuna/notifier:dev',
+      layers: [base, node, notifier],
+      command: ['node', ...NOTIFIER_FLAGS, '/opt/vicuna/notifier/main.cjs'],
       env: {},
     },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
@@ -71,6 +79,13 @@ async function gatewayLayer(): Promise<string> {
   return inScratch(IMAGES, async (scratch) => {
     await buildGateway(scratch);
     return directoryLayer(scratch, 'opt/vicuna/gateway');
+  });
+}
+
+async function notifierLayer(): Promise<string> {
+  return inScratch(IMAGES, async (scratch) => {
+    await buildNotifier(scratch);
+    return directoryLayer(scratch, 'opt/vicuna/notifier');
   });
 }
 
