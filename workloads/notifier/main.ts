@@ -22,6 +22,8 @@ const { config, client } = (() => {
 })();
 const notifier = new Notifier(config, client, log);
 if (config.port !== 0) serveHealth(config.port, () => notifier.metrics());
+// Waiting for a signal alone does not keep a process alive.
+setInterval(() => undefined, 2 ** 30);
 notifier.run(stop.signal).then(
   () => process.exit(0),
   (error: Error) => {
