@@ -54,6 +54,12 @@ export const TOOLS = {
   'host-local': { ...CNI, package: `${CNI.module}/plugins/ipam/host-local`, seconds: 2 },
   loopback: { ...CNI, package: `${CNI.module}/plugins/main/loopback`, seconds: 2 },
   coredns: { module: 'github.com/coredns/coredns', version: 'v1.13.1', package: 'github.com/coredns/coredns', seconds: 90 },
+  'ec2-metadata-mock': {
+    module: 'github.com/aws/amazon-ec2-metadata-mock',
+    version: 'v1.13.0',
+    package: 'github.com/aws/amazon-ec2-metadata-mock/cmd',
+    seconds: 15,
+  },
   kwok: { module: 'sigs.k8s.io/kwok', version: 'v0.8.0', package: 'sigs.k8s.io/kwok/cmd/kwok', seconds: 60 },
   helm: helm('v4.3.1', 'v4', []),
   // The former Helm tells charts an old Kubernetes, unless it is built with the version that it is made for.
