@@ -82,6 +82,14 @@ async function ensureBase(): Promise<string> {
   return target;
 }
 
+/** A program, built as its image has it. */
+async function builtLayer(build: (directory: string) => Promise<string>, at: string): Promise<string> {
+  return inScratch(IMAGES, async (scratch) => {
+    await build(scratch);
+    return directoryLayer(scratch, at);
+  });
+}
+
 interface LayerOptions {
   /** Files to take. Default: all but Python's compiled ones. */
   readonly only?: readonly string[];
