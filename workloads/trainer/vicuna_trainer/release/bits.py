@@ -29,7 +29,7 @@ def as_bits(raw: bytes | memoryview, dtype: str) -> np.ndarray:
 
 
 def cast(bits: np.ndarray, source: str, target: str) -> np.ndarray:
-    """Bits of floats rounded to another float (nearest, ties to even). NaNs become the one quiet NaN, so that every machine agrees."""
+    """Bits of floats rounded to another float (nearest, ties to even); NaNs become one NaN on every machine."""
     if source == target:
         return bits
     wide = _to_float32(bits, source)

@@ -79,7 +79,7 @@ class ReleaseResult:
 
     def to_json(self) -> dict[str, Any]:
         """Keys in the API's spelling."""
-        return {_camel(name): value for name, value in asdict(self).items()}
+        return {camel(name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def leave_result(text: str, env: Mapping[str, str] = os.environ) -> None:
         file.write(text.encode()[:RESULT_BYTES])
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
