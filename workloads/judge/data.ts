@@ -27,8 +27,8 @@ export interface Review {
   readonly prompts: Prompts;
 }
 
-/** What a run says of itself, in evaluation.json. */
-export const aboutSchema = z.object({ candidate: z.string(), judge: z.string() });
+/** What a run says of itself, in evaluation.json: files of an earlier run that are not its own do not count. */
+export const aboutSchema = z.object({ candidate: z.string(), judge: z.string(), bothOrders: z.boolean(), files: z.array(z.string()) });
 export type About = z.output<typeof aboutSchema>;
 
 export interface EvaluationData {
@@ -65,14 +65,14 @@ const LEVELS = 3;
  */
 export async function readEvaluation(place: string): Promise<EvaluationData> {
   const reviewsAt = await openStorage(place);
-  const names = (await reviewsAt.list('')).filter((path) => isReview(path) && !path.startsWith('parts/'));
-  if (names.length === 0) throw badInput(`${place} has no reviews: give a directory with files named review_BASELINE_CANDIDATE.jsonl`);
   const root = await rootOf(reviewsAt);
-  const [questions, models, answers, about] = await Promise.all([
+  const about = await readAbout(root);
+  const names = (await reviewsAt.list('')).filter((path) => isReview(path) && isOwn(about, path));
+  if (names.length === 0) throw badInput(`${place} has no reviews: give a directory with files named review_BASELINE_CANDIDATE.jsonl`);
+  const [questions, models, answers] = await Promise.all([
     root.read('question.jsonl').then((found) => (found === null ? vicuna80() : parseQuestions(found, `${root.uri}/question.jsonl`))),
     root.read('model.jsonl').then((found) => (found === null ? [] : readJsonLines(found, modelSchema, `${root.uri}/model.jsonl`))),
-    readAnswers(root),
-    readAbout(root),
+    readAnswers(root, about),
   ]);
   const owners = new Map(answers.flatMap((answer) => (answer.id === null || answer.model === null ? [] : [[answer.id, answer.model]])));
   const reviews: Review[] = [];
@@ -99,10 +99,14 @@ async function rootOf(start: Storage): Promise<Storage> {
   return start;
 }
 
-async function readAnswers(root: Storage): Promise<StoredAnswer[]> {
+/** Reviews may be read from a directory below the root. */
+const isOwn = (about: About | null, path: string) =>
+  about === null || about.files.some((file) => file === path || file.endsWith(`/${path}`));
+
+async function readAnswers(root: Storage, about: About | null): Promise<StoredAnswer[]> {
   const found: StoredAnswer[] = [];
   for (const path of await root.list('answer')) {
-    if (!path.endsWith('.jsonl')) continue;
+    if (!path.endsWith('.jsonl') || !isOwn(about, path)) continue;
     const content = await root.read(path);
     if (content !== null) found.push(...parseAnswers(content, `${root.uri}/${path}`));
   }
@@ -127,7 +131,7 @@ function parseReviews(content: Buffer, path: string, owners: ReadonlyMap<string,
       throw badInput(`${path}: question ${r.question_id} has ${r.score.length} scores`);
     return {
       id: r.review_id,
-      set: slash < 0 ? '' : path.slice(0, slash),
+      set: slash < 0 ? '' : path.slice(0, slash).replace(/^review(\/|$)/, ''),
       question: r.question_id,
       turn: r.turn,
       first,
