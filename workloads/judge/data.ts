@@ -25,6 +25,7 @@ export interface Review {
   /** Scores beside the text: two, or one where the judge saw one answer. */
   readonly stored: readonly number[] | null;
   readonly prompts: Prompts;
+  readonly reviewer: string | null;
 }
 
 /** What a run says of itself, in evaluation.json: files of an earlier run that are not its own do not count. */
@@ -33,6 +34,8 @@ export type About = z.output<typeof aboutSchema>;
 
 export interface EvaluationData {
   readonly about: About | null;
+  /** Null where the reviews do not say it. */
+  readonly judge: string | null;
   readonly questions: readonly Question[];
   /** Names to show, by id. */
   readonly titles: ReadonlyMap<string, string>;
@@ -52,6 +55,7 @@ const reviewSchema = z.object({
   text: z.string().max(1_000_000),
   score: z.array(z.number()).min(1).max(2).nullable().default(null),
   prompts: z.enum(['vicuna', 'mt-bench']).default('vicuna'),
+  reviewer_id: z.union([z.string().max(253), z.number()]).optional(),
 });
 
 const modelSchema = z.object({ model_id: z.string().max(128) });
@@ -81,7 +85,20 @@ export async function readEvaluation(place: string): Promise<EvaluationData> {
     [...Map.groupBy(answers, (a) => a.model ?? '')].map(([model, own]) => [model, new Map(own.map((a) => [a.question, a]))]),
   );
   const ids = new Set([...models.map((m) => m.model_id), ...byModel.keys(), ...reviews.flatMap((r) => [r.first, r.second ?? r.first])]);
-  return { about, questions, titles: new Map([...ids].map((id) => [id, TITLES[id] ?? id])), answers: byModel, reviews };
+  return {
+    about,
+    judge: about?.judge ?? judgeOf(reviews),
+    questions,
+    titles: new Map([...ids].map((id) => [id, TITLES[id] ?? id])),
+    answers: byModel,
+    reviews,
+  };
+}
+
+/** The blog's reviewers are one judge with prompts by category: gpt-4-0328-generic, -coding, -math. */
+function judgeOf(reviews: readonly Review[]): string | null {
+  const [only = null, ...more] = new Set(reviews.flatMap((r) => r.reviewer?.replace(/-(default|generic|coding|math)$/, '') ?? []));
+  return more.length === 0 ? only : null;
 }
 
 const isReview = (path: string) => /(^|\/)review[^/]*\.jsonl$/.test(path) && !path.endsWith('reviewer.jsonl');
@@ -139,6 +156,7 @@ function parseReviews(content: Buffer, path: string, owners: ReadonlyMap<string,
       text: r.text,
       stored: r.score,
       prompts: r.prompts,
+      reviewer: typeof r.reviewer_id === 'string' ? r.reviewer_id : null,
     };
   });
 }

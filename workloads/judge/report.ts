@@ -63,7 +63,7 @@ export function makeReport(data: EvaluationData): Report {
   return {
     names: Object.fromEntries(data.titles),
     candidate: data.about?.candidate ?? null,
-    judge: data.about?.judge ?? null,
+    judge: data.judge,
     questions: data.questions.length,
     ratings: ratingsOf(data.reviews),
     pairs: pairs.map((pair) => reportPair(pair, data, differences)),
