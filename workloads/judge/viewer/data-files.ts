@@ -15,6 +15,8 @@ export interface ShownReview {
   readonly turn: number;
   readonly first: string;
   readonly second: string | null;
+  /** What its text calls the first and the second: Assistant 1 and 2, or A and B. */
+  readonly called: readonly [string, string];
   readonly text: string;
   /** As the text says: scores of first and second, one rating, or null. */
   readonly scores: readonly number[] | null;
@@ -61,7 +63,8 @@ export function questionFilesOf({ questions, answers, reviews }: EvaluationData)
 
 function shown(review: Review): ShownReview {
   const { turn, first, second, text, stored } = review;
-  const said = { turn, first, second, text, stored: null };
+  const called = review.prompts === 'vicuna' ? (['1', '2'] as const) : (['A', 'B'] as const);
+  const said = { turn, first, second, called, text, stored: null };
   if (second === null) {
     const rating = ratingOf(review, 'parsed');
     return { ...said, scores: rating === null ? null : [rating], better: null };

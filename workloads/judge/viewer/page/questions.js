@@ -48,13 +48,16 @@ export class Questions {
     if (this.#route) this.#go({ left: this.#route.right, right: this.#route.left });
   }
 
+  /** Of those that were judged against the right one, where there are any. */
   nextOpponent() {
     const route = this.#route;
     if (!route) return;
-    const others = overview.models.filter((m) => m.id !== route.right);
-    const at = others.findIndex((m) => m.id === route.left);
-    const next = others[(at + 1) % others.length];
-    if (next) this.#go({ left: next.id });
+    const judged = overview.report.pairs.flatMap(({ baseline, candidate }) =>
+      baseline === route.right ? [candidate] : candidate === route.right ? [baseline] : [],
+    );
+    const others = judged.length > 0 ? judged : overview.models.map((m) => m.id).filter((id) => id !== route.right);
+    const next = others[(others.indexOf(route.left) + 1) % others.length];
+    if (next) this.#go({ left: next });
   }
 
   nextCategory() {
@@ -266,7 +269,10 @@ function reviewSection(/** @type {ShownReview[]} */ reviews, /** @type {Question
   const one = (/** @type {ShownReview} */ r) => {
     const body = make('div', { class: 'text' });
     showMarkdown(body, r.text);
-    const names = r.second === null ? `About ${nameOf(r.first)} alone` : `First ${nameOf(r.first)}, second ${nameOf(r.second)}`;
+    const names =
+      r.second === null
+        ? `Of ${nameOf(r.first)} alone`
+        : `Assistant ${r.called[0]} is ${nameOf(r.first)}, Assistant ${r.called[1]} is ${nameOf(r.second)}`;
     return make(
       'article',
       { class: 'review' },
