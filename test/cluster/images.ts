@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
+import { buildJudge } from '../../workloads/judge/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
@@ -13,7 +14,7 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the project's own trainer, engine and gateway. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the project's own trainer, engine, gateway and judge. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
@@ -28,6 +29,7 @@ async function makeImages(): Promise<string> {
     key: process.version,
   });
   const gateway = await gatewayLayer();
+  const judge = await judgeLayer();
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
@@ -38,6 +40,7 @@ async function makeImages(): Promise<string> {
       command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'],
       env: {},
     },
+    { name: 'vicuna/judge:dev', layers: [base, node, judge], command: ['node', '/opt/vicuna/judge/main.js'], env: {} },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }
@@ -71,6 +74,14 @@ async function gatewayLayer(): Promise<string> {
   return inScratch(IMAGES, async (scratch) => {
     await buildGateway(scratch);
     return directoryLayer(scratch, 'opt/vicuna/gateway');
+  });
+}
+
+/** The judge, built as its image has it. */
+async function judgeLayer(): Promise<string> {
+  return inScratch(IMAGES, async (scratch) => {
+    await buildJudge(scratch);
+    return directoryLayer(scratch, 'opt/vicuna/judge');
   });
 }
 
