@@ -37,6 +37,10 @@ export function poolSchema(cloud: Cloud) {
       const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
       for (const list of ['capacity', 'zones'] as const)
         if (new Set<string>(pool[list]).size < pool[list].length) complain([list], 'the same value comes twice');
+      for (const zone of pool.zones)
+        for (const capacity of pool.capacity)
+          if (poolName(cloud, pool.name, capacity, zone).length > NAME_LENGTH)
+            complain(['name'], `is too long: ${poolName(cloud, pool.name, capacity, zone)} has more than ${NAME_LENGTH} characters`);
       for (const zone of Object.keys(pool.price.spot))
         if (!pool.zones.includes(zone))
           complain(['price', 'spot', zone], 'the pool has no such zone: add it to zones, or leave its price out');
@@ -108,12 +112,7 @@ export function expandPools(cloud: Cloud, region: string, descriptions: readonly
 }
 
 function poolName(cloud: Cloud, name: string, capacity: Capacity, zone: string): string {
-  const full = `${cloud}-${name}-${capacity === 'spot' ? 'spot' : 'od'}-${zone}`;
-  if (full.length > NAME_LENGTH)
-    throw new Error(
-      `pool "${full}" has a name of more than ${NAME_LENGTH} characters, which node pools may not have: choose a shorter name than "${name}"`,
-    );
-  return full;
+  return `${cloud}-${name}-${capacity === 'spot' ? 'spot' : 'od'}-${zone}`;
 }
 
 /** Label that every node of the pool carries; the clouds' autoscalers know by it which pool a waiting pod wants. */

@@ -48,19 +48,7 @@ export async function runMocked(
 ): Promise<Ran> {
   const made: Omit<Made, 'protect'>[] = [];
   const instances = new Map<string, pulumi.Resource>();
-  await pulumi.runtime.setMocks(
-    {
-      newResource({ type, name, inputs, provider }) {
-        made.push({ type, name, inputs, provider: provider ?? '' });
-        return { id: `${name}-id`, state: { ...inputs, ...computed(type, name, inputs) } };
-      },
-      call: ({ token, inputs }) => answer(token, inputs),
-    },
-    `vicuna-${stack}`,
-    'example',
-    false,
-  );
-  pulumi.runtime.setAllConfig(settings, [...secrets]);
+  await mock(stack, settings, secrets, made);
   const run = await program(stack);
   const returned = await pulumi.runtime.runInPulumiStack(() => {
     pulumi.runtime.registerStackTransformation(({ resource, type, name }) => {
@@ -74,14 +62,44 @@ export async function runMocked(
   return { resources, outputs: await settled(returned as Record<string, unknown>) };
 }
 
+/** What the program says of settings that it refuses, before it makes anything. */
+export async function refusal(stack: StackName, settings: Record<string, string>): Promise<string> {
+  await mock(stack, settings, [], []);
+  const run = await program(stack);
+  return run().then(
+    () => 'accepted',
+    (error: Error) => error.message,
+  );
+}
+
+async function mock(
+  stack: StackName,
+  settings: Record<string, string>,
+  secrets: readonly string[],
+  made: Omit<Made, 'protect'>[],
+): Promise<void> {
+  await pulumi.runtime.setMocks(
+    {
+      newResource({ type, name, inputs, provider }) {
+        made.push({ type, name, inputs, provider: provider ?? '' });
+        return { id: `${name}-id`, state: { ...inputs, ...computed(type, name, inputs) } };
+      },
+      call: ({ token, inputs }) => answer(token, inputs),
+    },
+    `vicuna-${stack}`,
+    'example',
+    false,
+  );
+  pulumi.runtime.setAllConfig(settings, [...secrets]);
+}
+
 /** Pulumi tells mocks nothing of the protection that children have from their parents; the resource itself knows. */
 function isProtected(resource: pulumi.Resource | undefined): boolean {
   return (resource as { __protect?: boolean } | undefined)?.__protect === true;
 }
 
 async function settled(values: Record<string, unknown>): Promise<Record<string, unknown>> {
-  const entries = Object.entries(values).map(
-    ([key, value]) => new Promise<[string, unknown]>((resolve) => pulumi.output(value).apply((v) => resolve([key, v]))),
-  );
-  return Object.fromEntries(await Promise.all(entries));
+  const wait = (output: pulumi.Output<unknown>) => new Promise((resolve) => output.apply(resolve));
+  const entries = Object.entries(values).map(async ([key, value]): Promise<[string, unknown]> => [key, await wait(pulumi.output([value]))]);
+  return Object.fromEntries((await Promise.all(entries)).map(([key, value]) => [key, (value as unknown[])[0]]));
 }
