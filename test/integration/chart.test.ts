@@ -1,21 +1,23 @@
 // The chart as both Helms render it, taken or refused by a real API server.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { V1DaemonSet, V1Deployment } from '@kubernetes/client-node';
+import type { V1DaemonSet, V1Deployment, V1Service } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { alertRules } from '../../charts/alerts.ts';
 import { VERSION } from '../../operator/config.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { type KubeObject, NODE, POD } from '../../operator/kube/types.ts';
+import { gatewayObjects } from '../../operator/serving/gateway-objects.ts';
 import { CHART, EVERYTHING, HELMS, helm, RELEASE, RELEASE_NAMESPACE, rendered } from '../cluster/chart.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import { ROOT } from '../cluster/paths.ts';
 import { run, until } from '../cluster/run.ts';
 import { ensureTools, toolPath } from '../cluster/tools.ts';
+import { serving } from './objects.ts';
 
-/** Whose kinds the monitors and rules are. Its module holds their definitions. */
-const PROMETHEUS_OPERATOR = 'github.com/prometheus-operator/prometheus-operator@v0.85.0';
-const MONITORING = ['servicemonitors', 'podmonitors', 'prometheusrules'];
+/** The Prometheus operator's kinds, which this API server does not know. */
+const isMonitoring = (object: KubeObject) => object.apiVersion?.startsWith('monitoring.coreos.com/') ?? false;
 
 const kubeconfig = process.env.KUBECONFIG ?? '';
 const directory = process.env.VICUNA_TEST_DIRECTORY ?? '';
@@ -26,21 +28,11 @@ const named = (objects: readonly KubeObject[], kind: string, name = RELEASE) =>
   objects.find((o) => o.kind === kind && (o.metadata as { name?: string }).name === name);
 const kinds = (objects: readonly KubeObject[]) => objects.map((o) => `${o.kind} ${(o.metadata as { name?: string }).name}`).toSorted();
 
-async function monitoringDefinitions(): Promise<string[]> {
-  const { Dir } = JSON.parse(await run('go', ['mod', 'download', '-json', PROMETHEUS_OPERATOR], { cwd: directory }));
-  return MONITORING.map((plural) => join(Dir, 'example', 'prometheus-operator-crd', `monitoring.coreos.com_${plural}.yaml`));
-}
-
 beforeAll(async () => {
   await ensureTools(['helm', 'helm-3', 'kubectl']);
   client = await KubeClient.fromKubeconfig(kubeconfig);
   const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
   await kubectl(['apply', '-f', '-'], { apiVersion: 'v1', kind: 'Namespace', metadata: { name: RELEASE_NAMESPACE, labels } });
-  for (const file of await monitoringDefinitions()) await kubectl(['apply', '--server-side', '-f', file]);
-  await until('the kinds of the Prometheus operator', 20_000, async () => {
-    await kubectl(['get', ...MONITORING.slice(0, 1), '-A']);
-    return true;
-  });
 }, 300_000);
 afterAll(async () => {
   await kubectl(['delete', 'namespace', RELEASE_NAMESPACE, '--wait=false']);
@@ -57,7 +49,7 @@ describe('the chart', () => {
   });
 
   it('is taken by the API server, object by object', async () => {
-    const objects = await rendered(EVERYTHING);
+    const objects = (await rendered(EVERYTHING)).filter((o) => !isMonitoring(o));
     expect(objects.length).toBeGreaterThan(20);
     for (const object of objects) await kubectl(['apply', '--server-side', '--dry-run=server', '--force-conflicts', '-f', '-'], object);
   });
@@ -99,6 +91,24 @@ describe('the chart', () => {
 });
 
 describe('values', () => {
+  it('bring monitors that select by ports, labels and annotations that there are, and the alerts as they are', async () => {
+    const objects = await rendered(EVERYTHING);
+    const monitors = objects.filter(isMonitoring);
+    expect(kinds(monitors)).toEqual([`PodMonitor ${RELEASE}-servings`, `PrometheusRule ${RELEASE}`, `ServiceMonitor ${RELEASE}`]);
+    for (const { metadata } of monitors) expect((metadata as { labels?: object }).labels).toMatchObject({ release: 'prometheus' });
+    const service = named(objects, 'Service') as V1Service;
+    const monitor = named(objects, 'ServiceMonitor') as { spec?: { selector: { matchLabels: object }; endpoints: { port: string }[] } };
+    expect(service.metadata?.labels).toMatchObject(monitor.spec?.selector.matchLabels ?? {});
+    expect(service.spec?.ports?.map((p) => p.name)).toContain(monitor.spec?.endpoints[0]?.port);
+    const [gateway] = gatewayObjects(serving('chat'), 'gateway').filter((o) => o.kind === 'Deployment') as V1Deployment[];
+    const pods = named(objects, 'PodMonitor', `${RELEASE}-servings`) as { spec?: { selector: { matchExpressions: { key: string }[] } } };
+    const template = gateway?.spec?.template;
+    for (const { key } of pods.spec?.selector.matchExpressions ?? []) expect(Object.keys(template?.metadata?.labels ?? {})).toContain(key);
+    const port = Number(template?.metadata?.annotations?.['prometheus.io/port']);
+    expect(template?.spec?.containers[0]?.ports?.map((p) => p.containerPort)).toContain(port);
+    expect((named(objects, 'PrometheusRule') as { spec?: object }).spec).toEqual(parse(alertRules()));
+  });
+
   it('name images by registry and tag, or wholly', async () => {
     const digest = `registry.example.com/operator@sha256:${'a'.repeat(64)}`;
     const objects = await rendered({ images: { registry: 'mirror.example.com/v', tag: '9.9.9', operator: digest } });
