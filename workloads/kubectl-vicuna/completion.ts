@@ -47,7 +47,7 @@ async function named({ completes }: Command, open: () => Promise<Session>): Prom
     if (completes === 'trainingOrNode') return (await Promise.all([names(TRAINING), names(NODE, 'node/')])).flat();
     return (await Promise.all([names(TRAINING, 'vt/'), names(SERVING, 'vs/'), names(GPU_POOL, 'gp/')])).flat();
   } finally {
-    session.client.close();
+    session.close();
   }
 }
 

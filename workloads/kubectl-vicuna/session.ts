@@ -21,17 +21,22 @@ export class Session {
   readonly namespace: string;
   readonly #all: boolean;
 
-  private constructor(client: KubeClient, namespace: string, all: boolean) {
+  constructor(client: KubeClient, namespace: string, all: boolean) {
     this.client = client;
     this.namespace = namespace;
     this.#all = all;
   }
 
+  /** The cluster that a kubeconfig and its context name. */
   static async open({ kubeconfig, context, namespace, allNamespaces }: Where): Promise<Session> {
     const load = () => loadCredentials(kubeconfig ?? null, context ?? null);
     const credentials = await load();
     const client = new KubeClient(credentials, load, 'kubectl-vicuna');
     return new Session(client, namespace ?? credentials.namespace ?? 'default', allNamespaces);
+  }
+
+  close(): void {
+    this.client.close();
   }
 
   /** The namespace to list; undefined = all of them. */
