@@ -181,6 +181,12 @@ export class KubeClient {
     return this.#counted({ verb: 'get', method: 'GET', type, path, repeatable: false, ...waiting(options) }, bodyOf);
   }
 
+  /** GET whose answer may go on for ever, such as a log that is followed. */
+  openPath(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const type = { group: '', version: '', kind: '', plural: path.split('?')[0] ?? path, namespaced: false };
+    return this.#counted({ verb: 'watch', method: 'GET', type, path, repeatable: false, signal }, async (response) => response);
+  }
+
   close(): void {
     this.#transport.close();
   }
