@@ -56,6 +56,18 @@ export type TrainingCondition = keyof typeof TRAINING_CONDITIONS;
 
 /** Conditions of a GpuPool. */
 export const POOL_CONDITIONS = {
+  Reachable: {
+    meaning: 'the API server of spec.cluster answers; a pool of the operator’s own cluster has no such condition',
+    reasons: {
+      Connected: 'it answers',
+      Slow: 'it answers, but takes long: what happens there is seen late',
+      Connecting: 'it has not been asked yet',
+      MissingSecret: 'the Secret of spec.cluster.kubeconfigSecret, or its key kubeconfig, does not exist in the operator’s namespace',
+      BadKubeconfig: 'the kubeconfig cannot be used: the message says why',
+      CredentialsRefused: 'the API server refuses the kubeconfig’s token or certificate: put a new one into the Secret',
+      ConnectionFailed: 'it does not answer; after 50 s what runs there is taken for lost, and trainings go on in other pools',
+    },
+  },
   Ready: {
     meaning: 'the pool has nodes, or may get some',
     reasons: {

@@ -63,3 +63,9 @@ export function gibOf(amount: string): number {
   const unit = { Mi: 1 / 1_024, Gi: 1, Ti: 1_024 }[amount.slice(-2)] ?? Number.NaN;
   return Number(amount.slice(0, -2)) * unit;
 }
+
+export const HTTP_URL: Form = {
+  pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
+  maxLength: 1_024,
+  sentence: 'no URL: write it as http://host:port or https://host/path, without user, query and fragment',
+};

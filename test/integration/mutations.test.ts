@@ -110,6 +110,7 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     pool: poolWithDefaults(pool),
     datasetUri: 's3://data/x',
     group: null,
+    home: null,
     operatorUrl: 'http://operator',
   });
   try {
