@@ -7,7 +7,7 @@ import { GPU_POOL } from './api/gpu-pool.ts';
 import { SERVING } from './api/vicuna-serving.ts';
 import { TRAINING } from './api/vicuna-training.ts';
 import { Clusters } from './clusters/clusters.ts';
-import { clusterOf, locatedPod, nodeIn } from './clusters/located.ts';
+import { clusterOf, located, locatedPod, nodeIn } from './clusters/located.ts';
 import { readConfig } from './config.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
@@ -102,7 +102,12 @@ const clusters = new Clusters({
     return {
       pods: informer({ client: remote, type: POD, transform: (pod) => locatedPod(name, slimPod(pod)), indexes: podIndexes(ours) }),
       nodes: informer({ client: remote, type: NODE, transform: slimNode }),
-      deployments: informer({ client: remote, ...deploymentsOf }),
+      deployments: informer({
+        client: remote,
+        ...deploymentsOf,
+        transform: (deployment) => located(name, slimDeployment(deployment)),
+        indexes: { [DEPLOYMENTS_BY_SERVING]: ours(SERVING_LABEL) },
+      }),
     };
   },
   clock: now,
@@ -166,9 +171,7 @@ const servingQueue = newQueue('vicunaserving');
 const servingController = new ServingController({
   client,
   servings,
-  pods,
-  nodes,
-  deployments,
+  clusters,
   leases,
   queue: servingQueue,
   book,

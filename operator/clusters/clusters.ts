@@ -132,6 +132,20 @@ export class Clusters {
     return remote === undefined || remote.isSynced || remote.isLost;
   }
 
+  areSettled(): boolean {
+    return [...this.#remotes.keys()].every((name) => this.isSettled(name));
+  }
+
+  /** Whether the caches show what there is in the remote cluster, or was when it was last heard of. */
+  isSynced(cluster: string): boolean {
+    return this.#remotes.get(cluster)?.isSynced ?? false;
+  }
+
+  /** Names of all remote clusters. */
+  remotes(): string[] {
+    return [...this.#remotes.keys()];
+  }
+
   /** Whose pod a token is, by the word of the cluster that made it: the own one's, or one of these. */
   async reviewToken(
     token: string,
@@ -157,6 +171,6 @@ export class Clusters {
 }
 
 /** The remote cluster that a pool's nodes are in; null = the operator's own. */
-export function clusterOfPool(pool: GpuPool): string | null {
-  return pool.spec.cluster?.kubeconfigSecret ?? null;
+export function clusterOfPool(pool: GpuPool | undefined): string | null {
+  return pool?.spec.cluster?.kubeconfigSecret ?? null;
 }

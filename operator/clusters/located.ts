@@ -11,25 +11,23 @@ export function clusterOf(object: { metadata?: { labels?: Record<string, string>
   return object.metadata?.labels?.[CLUSTER_LABEL] ?? null;
 }
 
-/** A pod of a remote cluster as the caches keep it: it names where it is, and its node so that it cannot be mistaken. */
+/** An object of a remote cluster as the caches keep it: it names where it is. */
+export function located<T extends { metadata?: { labels?: Record<string, string> } }>(cluster: string, object: T): T {
+  const { metadata } = object;
+  return { ...object, metadata: { ...metadata, labels: { ...metadata?.labels, [CLUSTER_LABEL]: cluster } } };
+}
+
+/** A pod of a remote cluster as the caches keep it: and its node's name cannot be mistaken. */
 export function locatedPod(cluster: string, pod: V1Pod): V1Pod {
-  const { metadata, spec } = pod;
+  const { spec } = pod;
   return {
-    ...pod,
-    metadata: { ...metadata, labels: { ...metadata?.labels, [CLUSTER_LABEL]: cluster } },
+    ...located(cluster, pod),
     spec: { containers: [], ...spec, ...(spec?.nodeName ? { nodeName: nodeIn(cluster, spec.nodeName) } : {}) },
   };
 }
 
 /** A node of a remote cluster as others see it. */
 export function locatedNode(cluster: string, node: V1Node): V1Node {
-  const { metadata } = node;
-  return {
-    ...node,
-    metadata: {
-      ...metadata,
-      name: nodeIn(cluster, metadata?.name ?? ''),
-      labels: { ...metadata?.labels, [CLUSTER_LABEL]: cluster },
-    },
-  };
+  const there = located(cluster, node);
+  return { ...there, metadata: { ...there.metadata, name: nodeIn(cluster, node.metadata?.name ?? '') } };
 }

@@ -1,8 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { clusterOf } from '../clusters/located.ts';
+import { interruptionIn } from '../clusters/lost.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
-import { type Interruption, interruptionOfPod } from '../signals/interruption.ts';
 import { CONTAINER, GENERATION_LABEL, RANK_LABEL } from './pods.ts';
 import type { WorkerPod } from './state.ts';
 
@@ -27,21 +26,6 @@ export function observePod(pod: V1Pod, node: V1Node | undefined, now: number, lo
     unschedulable: unschedulable(pod),
     startProblem: startProblem(pod, CONTAINER),
     exitCode: container?.state?.terminated?.exitCode ?? null,
-    interruption: lostSince === null ? interruptionOfPod(pod, node, now) : clusterLost(pod, lostSince),
-  };
-}
-
-function clusterLost(pod: V1Pod, since: number): Interruption {
-  const name = pod.metadata?.name ?? '';
-  return {
-    cause: 'clusterLost',
-    source: 'cluster-out-of-reach',
-    pod: name,
-    ...(pod.spec?.nodeName ? { node: pod.spec.nodeName } : {}),
-    noticedAt: since,
-    deadline: null,
-    lost: true,
-    advisory: false,
-    message: `cluster ${clusterOf(pod)} cannot be reached, and pod ${name} is not heard of: going on elsewhere from the last checkpoint`,
+    interruption: interruptionIn(pod, node, lostSince, now),
   };
 }

@@ -5,9 +5,10 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
+import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
-import { LEASE, NODE, POD, SECRET } from '../../operator/kube/types.ts';
+import { DEPLOYMENT, ENDPOINT_SLICE, LEASE, NODE, POD, SECRET } from '../../operator/kube/types.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
@@ -139,6 +140,52 @@ afterAll(async () => {
   west?.close();
   home?.close();
   await westPlane?.stop();
+});
+
+describe('a serving over two clusters', () => {
+  it('has replicas in both, all of them known to its gateway, and leaves nothing behind', async () => {
+    await until('the remote pool ready', 30_000, async () => (await reachable()) === 'True Connected');
+    await home.create(SERVING, {
+      metadata: { name: 'both', namespace: 'default' },
+      spec: {
+        models: [{ name: 'tiny', weights: 's3://models/tiny', engine: 'custom', image: 'engine', gpus: 1, replicas: { min: 6, max: 6 } }],
+        replicas: { min: 6, max: 6 },
+      },
+    } as unknown as VicunaServing);
+    const inCluster = async (client: KubeClient) =>
+      (await client.list(DEPLOYMENT, { namespace: 'default', labelSelector: 'vicuna.run/serving=both,app.kubernetes.io/component=engine' }))
+        .items;
+    const replicasIn = async (client: KubeClient) => (await inCluster(client)).reduce((sum, d) => sum + (d.spec?.replicas ?? 0), 0);
+    await until(
+      'four replicas in the west and two at home',
+      60_000,
+      async () => (await replicasIn(west)) === 4 && (await replicasIn(home)) === 2,
+    );
+    expect((await inCluster(west))[0]?.metadata?.ownerReferences).toBeUndefined();
+    const known = async () => {
+      const labelSelector = 'vicuna.run/serving=both,vicuna.run/model=tiny,vicuna.run/cluster';
+      const { items } = await home.list(ENDPOINT_SLICE, { namespace: 'default', labelSelector });
+      return items.flatMap((slice) => slice.endpoints ?? []).filter((e) => e.conditions?.ready).length;
+    };
+    await until('the gateway told of the replicas in the west', 60_000, async () => (await known()) === 4);
+
+    // A notice there stops the routing here.
+    const [pod] = (await west.list(POD, { namespace: 'default', labelSelector: 'vicuna.run/serving=both' })).items;
+    const node = pod?.spec?.nodeName ?? '';
+    await west.mergePatch(NODE, undefined, node, {
+      spec: { taints: [{ key: 'aws-node-termination-handler/spot-itn', value: 'x', effect: 'NoSchedule' }] },
+    });
+    await until('one fewer in the gateway’s list', 30_000, async () => (await known()) === 3);
+    await west.mergePatch(NODE, undefined, node, { spec: { taints: null } });
+
+    await home.delete(SERVING, 'default', 'both', { propagationPolicy: 'Background' });
+    await until('no Deployment left in the west', 30_000, async () => (await inCluster(west)).length === 0);
+    await until(
+      'no pod left in the west',
+      60_000,
+      async () => (await west.list(POD, { namespace: 'default', labelSelector: 'vicuna.run/serving=both' })).items.length === 0,
+    );
+  }, 180_000);
 });
 
 describe('a training over two clusters', () => {
