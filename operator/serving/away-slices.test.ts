@@ -9,7 +9,11 @@ const serving = servingWithDefaults({
   spec: { models: [{ name: 'tiny', weights: 's3://models/tiny', canary: { percent: 10, weights: 's3://models/next' } }] },
 } as unknown as VicunaServing);
 
-function replica(name: string, podIP: string | undefined, change: { track?: string; ready?: boolean; ending?: boolean } = {}): V1Pod {
+function replica(
+  name: string,
+  podIP: string | undefined,
+  change: { track?: string; ready?: boolean; routable?: boolean; ending?: boolean } = {},
+): V1Pod {
   return located('west', {
     metadata: {
       name,
@@ -17,7 +21,13 @@ function replica(name: string, podIP: string | undefined, change: { track?: stri
       labels: { 'vicuna.run/model': 'tiny', 'vicuna.run/track': change.track ?? 'stable' },
       ...(change.ending ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}),
     },
-    status: { podIP, conditions: [{ type: 'Ready', status: change.ready === false ? 'False' : 'True' }] },
+    status: {
+      podIP,
+      conditions: [
+        { type: 'Ready', status: change.ready === false ? 'False' : 'True' },
+        { type: 'vicuna.run/routable', status: change.routable === false ? 'False' : 'True' },
+      ],
+    },
   } as unknown as V1Pod);
 }
 
@@ -40,6 +50,11 @@ describe('EndpointSlices of replicas in other clusters', () => {
       { addresses: ['10.1.0.2'], conditions: { ready: false }, targetRef: { name: 'b' } },
     ]);
     expect(canary?.endpoints).toMatchObject([{ addresses: ['10.1.0.3'] }]);
+  });
+
+  it('are no longer ready from the moment that routing is stopped, before the kubelet there has heard of it', () => {
+    const [slice] = awaySlices(serving, [replica('a', '10.1.0.1', { routable: false })], ['west']);
+    expect(slice?.endpoints?.[0]?.conditions).toEqual({ ready: false });
   });
 
   it('leave out what ends, has no address, or is in the own cluster, whose slices Kubernetes makes', () => {

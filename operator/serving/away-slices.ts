@@ -3,7 +3,7 @@ import type { V1EndpointSlice, V1Pod } from '@kubernetes/client-node';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { clusterOf } from '../clusters/located.ts';
 import { CLUSTER_LABEL } from '../pods/labels.ts';
-import { ENGINE_PORT, MODEL_LABEL, modelObjectName, TRACK_LABEL, type Track } from './names.ts';
+import { ENGINE_PORT, MODEL_LABEL, modelObjectName, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { metadataOf } from './owner.ts';
 
 const MANAGED_SLICE = 'endpointslice.kubernetes.io/managed-by';
@@ -61,9 +61,14 @@ function slice(serving: VicunaServing, cluster: string, model: string, track: Tr
       .slice(0, MOST_ENDPOINTS)
       .map((p) => ({
         addresses: [p.status?.podIP ?? ''],
-        conditions: { ready: p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false },
+        // The gate is this operator's own word, and there before the kubelet has read it.
+        conditions: { ready: is(p, 'Ready', 'True') && !is(p, ROUTABLE_GATE, 'False') },
         targetRef: { kind: 'Pod', name: p.metadata?.name ?? '', namespace: p.metadata?.namespace ?? '' },
         zone: cluster,
       })),
   };
+}
+
+function is(pod: V1Pod, type: string, status: 'True' | 'False'): boolean {
+  return pod.status?.conditions?.some((c) => c.type === type && c.status === status) ?? false;
 }

@@ -148,7 +148,7 @@ describe('a serving over two clusters', () => {
     await home.create(SERVING, {
       metadata: { name: 'both', namespace: 'default' },
       spec: {
-        models: [{ name: 'tiny', weights: 's3://models/tiny', engine: 'custom', image: 'engine', gpus: 1, replicas: { min: 6, max: 6 } }],
+        models: [{ name: 'tiny', weights: 's3://models/tiny', engine: 'custom', image: 'engine', gpus: 1 }],
         replicas: { min: 6, max: 6 },
       },
     } as unknown as VicunaServing);
