@@ -3,7 +3,6 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from 'node:path';
 import type { V1Secret } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 import { GPU_POOL, type GpuPool } from '../../operator/api/gpu-pool.ts';
 import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
@@ -12,7 +11,9 @@ import { DEPLOYMENT, ENDPOINT_SLICE, LEASE, NODE, POD, SECRET } from '../../oper
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
-import { until } from '../cluster/run.ts';
+import { ROOT } from '../cluster/paths.ts';
+import { run, until } from '../cluster/run.ts';
+import { toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT } from './fake-gang.ts';
 
 const kubeconfig = process.env.KUBECONFIG ?? '';
@@ -24,6 +25,7 @@ let home: KubeClient;
 let west: KubeClient;
 let westPlane: ControlPlane;
 let link: Link;
+let westToken = '';
 const nodes: KwokNodes[] = [];
 let operator: OperatorProcess;
 
@@ -66,21 +68,37 @@ class Link {
   }
 }
 
-/** What a platform team would put into the Secret: the remote cluster's kubeconfig, here by way of the link. */
-function westKubeconfig(user?: object): string {
-  const config = parse(readFileSync(westPlane.kubeconfig, 'utf8'));
-  const { cluster } = config.clusters[0];
-  const given = config.users[0].user;
-  const inline = (file: string) => readFileSync(file).toString('base64');
-  config.clusters[0].cluster = {
-    server: `https://127.0.0.1:${link.port}`,
-    'certificate-authority-data': cluster['certificate-authority-data'] ?? inline(cluster['certificate-authority']),
-  };
-  config.users[0].user = user ?? {
-    'client-certificate-data': given['client-certificate-data'] ?? inline(given['client-certificate']),
-    'client-key-data': given['client-key-data'] ?? inline(given['client-key']),
-  };
-  return JSON.stringify(config);
+/** What a platform team would put into the Secret, here by way of the link. */
+function westKubeconfig(token = westToken): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: 'west',
+        cluster: {
+          server: `https://127.0.0.1:${link.port}`,
+          'certificate-authority-data': readFileSync(westPlane.pki.ca).toString('base64'),
+        },
+      },
+    ],
+    users: [{ name: 'operator', user: { token } }],
+    contexts: [{ name: 'west', context: { cluster: 'west', user: 'operator' } }],
+    'current-context': 'west',
+  });
+}
+
+/** Makes the account that the docs tell to make, and returns its token. */
+async function makeAccount(): Promise<string> {
+  const file = join(ROOT, 'examples', 'remote-cluster-access.yaml');
+  await run(toolPath('kubectl'), ['--kubeconfig', westPlane.kubeconfig, 'apply', '-f', file]);
+  let token = '';
+  await until('the token of the account', 30_000, async () => {
+    const secret = await west.get(SECRET, 'vicuna-remote', 'vicuna-operator');
+    token = Buffer.from(secret.data?.token ?? '', 'base64').toString();
+    return token !== '';
+  });
+  return token;
 }
 
 async function setSecret(text: string): Promise<void> {
@@ -122,6 +140,7 @@ beforeAll(async () => {
   link = await Link.start(Number(new URL(westPlane.url).port));
   nodes.push(await startKwokNodes({ kubeconfig, directory }, home, { count: 2, gpus: 1, labels: LABELS }));
   nodes.push(await startKwokNodes(westPlane, west, { count: 4, gpus: 1, labels: LABELS }));
+  westToken = await makeAccount();
   await setSecret(westKubeconfig());
   // The remote pool is the cheaper one.
   await home.create(GPU_POOL, pool('home', '2'));
@@ -275,7 +294,7 @@ describe('a training over two clusters', () => {
       60_000,
       async () => (await reachable()) === 'False BadKubeconfig' || (await reachable()) === 'False ConnectionFailed',
     );
-    await setSecret(westKubeconfig({ token: 'expired' }));
+    await setSecret(westKubeconfig('expired'));
     link.isCut = false;
     await until('refused credentials', 60_000, async () => (await reachable()) === 'False CredentialsRefused');
     await home.delete(SECRET, 'default', WEST);
