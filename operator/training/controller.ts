@@ -1,7 +1,14 @@
 import type { V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
-import { FINALIZER, TRAINING, type VicunaTraining, type VicunaTrainingStatus, withDefaults } from '../api/vicuna-training.ts';
+import {
+  FINALIZER,
+  SAVE_AFTER_ANNOTATION,
+  TRAINING,
+  type VicunaTraining,
+  type VicunaTrainingStatus,
+  withDefaults,
+} from '../api/vicuna-training.ts';
 import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
 import { clusterOf } from '../clusters/located.ts';
 import { ApiError, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
@@ -388,6 +395,7 @@ function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
     a.metadata.uid === b.metadata.uid &&
     a.metadata.deletionTimestamp === b.metadata.deletionTimestamp &&
     JSON.stringify(a.metadata.labels) === JSON.stringify(b.metadata.labels) &&
+    a.metadata.annotations?.[SAVE_AFTER_ANNOTATION] === b.metadata.annotations?.[SAVE_AFTER_ANNOTATION] &&
     (a.metadata.finalizers?.length ?? 0) === (b.metadata.finalizers?.length ?? 0)
   );
 }
