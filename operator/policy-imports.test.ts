@@ -20,10 +20,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   pods: { rooms: [], packages: 'types' }, // what the pods of several kinds have in common
   server: { rooms: ['api', 'kube'], packages: 'any' },
   pools: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'training'], packages: 'any' },
-  training: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
+  training: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'tasks', 'types:pools'], packages: 'any' },
   serving: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
-  dataset: { rooms: ['api', 'kube', 'server'], packages: 'any' },
-  evaluation: { rooms: ['api', 'kube', 'server'], packages: 'any' },
+  tasks: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'types:server', 'types:pools'], packages: 'any' },
+  dataset: { rooms: ['api', 'pods', 'tasks'], packages: 'types' },
+  evaluation: { rooms: ['api', 'pods', 'spot', 'tasks'], packages: 'any' },
 };
 
 interface Import {

@@ -5,3 +5,7 @@ export const OPERATOR = 'vicuna-operator';
 export const POOL_LABEL = 'vicuna.run/pool';
 export const TRAINING_LABEL = 'vicuna.run/training';
 export const SERVING_LABEL = 'vicuna.run/serving';
+export const DATASET_LABEL = 'vicuna.run/dataset';
+export const EVALUATION_LABEL = 'vicuna.run/evaluation';
+/** On the pod that makes a training's release; the training's workers do not have it. */
+export const RELEASE_LABEL = 'vicuna.run/release';
