@@ -4,11 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import pino from 'pino';
 import { GPU_POOL } from './api/gpu-pool.ts';
+import { DATASET } from './api/vicuna-dataset.ts';
+import { EVALUATION } from './api/vicuna-evaluation.ts';
 import { SERVING } from './api/vicuna-serving.ts';
 import { TRAINING } from './api/vicuna-training.ts';
 import { Clusters } from './clusters/clusters.ts';
 import { clusterOf, located, locatedPod, nodeIn } from './clusters/located.ts';
 import { readConfig } from './config.ts';
+import { datasetKind } from './dataset/kind.ts';
+import { evaluationKind } from './evaluation/kind.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
 import { Informer, type InformerOptions } from './kube/informer.ts';
@@ -16,13 +20,14 @@ import { LeaderElector } from './kube/leader-elector.ts';
 import { DEPLOYMENT, type KubeObject, LEASE, NODE, POD } from './kube/types.ts';
 import { type QueueHooks, WorkQueue } from './kube/work-queue.ts';
 import { workerUri } from './pods/claims.ts';
-import { HOME_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, HOME_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { PoolBook } from './pools/book.ts';
 import { PoolController } from './pools/controller.ts';
 import { createServer } from './server/app.ts';
 import { AUDIENCE, Authenticator } from './server/authenticator.ts';
 import { OperatorMetrics } from './server/metrics.ts';
 import { ReportInbox } from './server/report-inbox.ts';
+import { TaskInbox } from './server/task-inbox.ts';
 import { WorldBoard } from './server/world-board.ts';
 import { prometheusAuthorization } from './serving/autoscaling/authorization.ts';
 import { DEPLOYMENTS_BY_SERVING, PODS_BY_SERVING, ServingController } from './serving/controller.ts';
@@ -30,6 +35,8 @@ import { ServingMetrics } from './serving/metrics.ts';
 import { Multiplexing } from './serving/multiplexing/multiplexing.ts';
 import { Scaling } from './serving/scaling.ts';
 import { slimDeployment, slimNode, slimPod, withoutManagedFields } from './slim.ts';
+import { TaskController } from './tasks/controller.ts';
+import { TaskMetrics } from './tasks/metrics.ts';
 import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { servedPodGroups } from './training/pod-group.ts';
@@ -78,6 +85,8 @@ const nodes = informer({ type: NODE, transform: slimNode });
 const podIndexes = (belongs: typeof belongsTo) => ({
   [BY_TRAINING]: belongs(TRAINING_LABEL),
   [PODS_BY_SERVING]: belongs(SERVING_LABEL),
+  [DATASET_LABEL]: belongs(DATASET_LABEL),
+  [EVALUATION_LABEL]: belongs(EVALUATION_LABEL),
   [BY_NODE]: (pod: V1Pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
 });
 const pods = informer({ type: POD, transform: slimPod, indexes: podIndexes(belongsTo) });
@@ -90,6 +99,8 @@ const deploymentsOf = {
   indexes: { [DEPLOYMENTS_BY_SERVING]: belongsTo(SERVING_LABEL) },
 };
 const deployments = informer(deploymentsOf);
+const datasets = informer({ type: DATASET, transform: withoutManagedFields });
+const evaluations = informer({ type: EVALUATION, transform: withoutManagedFields });
 const leases = informer({ type: LEASE, labelSelector: SERVING_LABEL });
 
 const clusters = new Clusters({
@@ -187,6 +198,28 @@ const servingController = new ServingController({
   clock: now,
 });
 
+const taskInbox = new TaskInbox({ now });
+const taskMetrics = new TaskMetrics(metrics);
+const tasks = { client, pods, nodes, byNode: BY_NODE, book, inbox: taskInbox, recorder, metrics: taskMetrics, log, clock: now };
+const datasetQueue = newQueue('vicunadataset');
+const datasetController = new TaskController({
+  ...tasks,
+  kind: datasetKind(config.images.data),
+  objects: datasets,
+  byOwner: DATASET_LABEL,
+  queue: datasetQueue,
+  operatorUrl: config.workerUrl,
+});
+const evaluationQueue = newQueue('vicunaevaluation');
+const evaluationController = new TaskController({
+  ...tasks,
+  kind: evaluationKind({ image: config.images.judge, servingOf: (namespace, name) => servings.get(namespace, name) }),
+  objects: evaluations,
+  byOwner: EVALUATION_LABEL,
+  queue: evaluationQueue,
+  operatorUrl: config.workerUrl,
+});
+
 const elector = new LeaderElector({
   client,
   namespace: config.namespace,
@@ -205,14 +238,19 @@ const authenticator = new Authenticator({
     if (!training || pod?.metadata?.labels?.[TRAINING_LABEL] !== name) return null;
     return { pod: podName, podUid: pod.metadata.uid ?? '', storage: workerUri(training.spec.checkpoint.storage) };
   },
+  taskPodOf: (namespace, podName) => {
+    const { labels = {}, uid = '' } = pods.get(namespace, podName)?.metadata ?? {};
+    return [DATASET_LABEL, EVALUATION_LABEL, RELEASE_LABEL].some((label) => labels[label] !== undefined) ? uid : null;
+  },
 });
 
 /** Longest that a copy which no longer leads waits for its own work. */
 const SETTLE_MS = 3_000;
-const informers = { trainings, servings, pools, nodes, pods, deployments, leases };
+const informers = { trainings, servings, datasets, evaluations, pools, nodes, pods, deployments, leases };
 const server = createServer({
   board,
   inbox,
+  tasks: taskInbox,
   authenticator,
   leader: elector,
   metrics,
@@ -238,6 +276,8 @@ await elector.run(
       finished = Promise.all([
         trainingQueue.run(config.workers, (key) => trainingController.reconcile(key), term),
         servingQueue.run(config.workers, (key) => servingController.reconcile(key), term),
+        datasetQueue.run(config.workers, (key) => datasetController.reconcile(key), term),
+        evaluationQueue.run(config.workers, (key) => evaluationController.reconcile(key), term),
         poolQueue.run(1, (name) => poolController.reconcile(name), term),
       ]);
     },

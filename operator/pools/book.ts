@@ -158,6 +158,11 @@ export class PoolBook {
       .map((pool) => this.#view(pool, gpusPerPod));
   }
 
+  /** Those of the operator's own cluster among them. */
+  viewsAtHome(matchLabels: Readonly<Record<string, string>>, gpusPerPod: number): PoolView[] {
+    return this.views(matchLabels, gpusPerPod).filter((view) => clusterOfPool(this.#pools.get(view.name)) === null);
+  }
+
   #view(pool: GpuPool, gpusPerWorker: number): PoolView {
     const name = pool.metadata.name ?? '';
     const memory = this.memory(name);

@@ -9,6 +9,9 @@ export const AUDIENCE = 'vicuna.run';
 /** Who a token speaks for: one pod, by name and uid. */
 export type PodIdentity = { namespace: string; pod: string; podUid: string; cluster: string | null };
 
+/** A pod of a task, which speaks for itself alone. */
+export type TaskPodIdentity = PodIdentity;
+
 /** What the controller knows of a pod that works for a training. */
 export type Worker = {
   pod: string;
@@ -20,6 +23,9 @@ export type Worker = {
 /** The training's pod of that name in the cluster, or null when the training ("namespace/name") has no such pod there. */
 export type MemberOf = (training: string, pod: string, cluster: string | null) => Worker | null;
 
+/** Uid of the task's pod of that name, or null when no task has such a pod. */
+export type TaskPodOf = (namespace: string, pod: string) => string | null;
+
 export type AuthenticatorOptions = {
   /**
    * Creates a TokenReview for the audience "vicuna.run" in the clusters that the training has pods in, and returns its status and the
@@ -27,6 +33,7 @@ export type AuthenticatorOptions = {
    */
   review: (token: string, training: string) => Promise<V1TokenReviewStatus & { cluster?: string | null }>;
   memberOf: MemberOf;
+  taskPodOf: TaskPodOf;
   now: () => number;
 };
 
@@ -47,15 +54,17 @@ const MAX_CONCURRENT_REVIEWS = 256;
 export class Authenticator {
   readonly #review: AuthenticatorOptions['review'];
   readonly #memberOf: MemberOf;
+  readonly #taskPodOf: TaskPodOf;
   readonly #now: () => number;
   // Two caches, so that a flood of forged tokens cannot push out the true ones. Keys are digests: no token is kept in memory.
   readonly #trusted = new BoundedCache<PodIdentity>(CACHE_ENTRIES);
   readonly #refused = new BoundedCache<ProtocolError>(CACHE_ENTRIES);
   readonly #inFlight = new Map<string, Promise<PodIdentity>>();
 
-  constructor({ review, memberOf, now }: AuthenticatorOptions) {
+  constructor({ review, memberOf, taskPodOf, now }: AuthenticatorOptions) {
     this.#review = review;
     this.#memberOf = memberOf;
+    this.#taskPodOf = taskPodOf;
     this.#now = now;
   }
 
@@ -78,12 +87,26 @@ export class Authenticator {
         'NotAWorker',
         `Pod ${identity.pod} is not a worker of training ${namespace}/${name}: check VICUNA_TRAINING, and that the pod carries the label vicuna.run/training=${name}.`,
       );
-    if (worker.podUid !== identity.podUid)
-      throw new ProtocolError(
-        'PodReplaced',
-        `The token belongs to an earlier pod of the name ${identity.pod}, which has been replaced: end this process.`,
-      );
+    if (worker.podUid !== identity.podUid) throw replaced(identity);
     return worker;
+  }
+
+  /** The task's pod that `authorization` proves to be calling for itself. Throws as `authenticate` does. */
+  async authenticateTask(authorization: string | undefined, namespace: string, pod: string): Promise<TaskPodIdentity> {
+    const identity = await this.#identify(bearerToken(authorization), `${namespace}/${pod}`);
+    if (identity.namespace !== namespace || identity.pod !== pod || identity.cluster !== null)
+      throw new ProtocolError(
+        'OtherPod',
+        `Pod ${identity.namespace}/${identity.pod} may not report for pod ${namespace}/${pod}: call with the name that VICUNA_TASK has.`,
+      );
+    const podUid = this.#taskPodOf(namespace, pod);
+    if (podUid === null)
+      throw new ProtocolError(
+        'NotATask',
+        `Pod ${namespace}/${pod} is no pod of a VicunaDataset, VicunaEvaluation or release: only those report here.`,
+      );
+    if (podUid !== identity.podUid) throw replaced(identity);
+    return identity;
   }
 
   async #identify(token: string, training: string): Promise<PodIdentity> {
@@ -123,6 +146,13 @@ export class Authenticator {
       throw error;
     }
   }
+}
+
+function replaced({ pod }: PodIdentity): ProtocolError {
+  return new ProtocolError(
+    'PodReplaced',
+    `The token belongs to an earlier pod of the name ${pod}, which has been replaced: end this process.`,
+  );
 }
 
 function bearerToken(authorization: string | undefined): string {

@@ -204,8 +204,8 @@ export class ServingController {
   /** Pools that the serving may use. Ports of models that share a pod are found by name, which no EndpointSlice of ours can tell. */
   #viewsFor(serving: VicunaServing, gpus: number): ReturnType<PoolBook['views']> {
     const { book } = this.#o;
-    const views = book.views(serving.spec.placement.pools?.matchLabels ?? {}, gpus);
-    return serving.spec.multiplexing ? views.filter((v) => clusterOfPool(book.pool(v.name)) === null) : views;
+    const labels = serving.spec.placement.pools?.matchLabels ?? {};
+    return serving.spec.multiplexing ? book.viewsAtHome(labels, gpus) : book.views(labels, gpus);
   }
 
   /** How many replicas there should be, and of what. */
