@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { cpu, credentials, GPU_MEMORY, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, GPU_MEMORY, HTTP_URL, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -26,12 +26,6 @@ const MODEL_NAME: Form = {
   pattern: /^[a-z]([-a-z0-9]*[a-z0-9])?$/,
   maxLength: 24,
   sentence: 'no name of a model: use lower-case letters, digits and "-", such as vicuna-13b; other names go into aliases',
-};
-
-const HTTP_URL: Form = {
-  pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
-  maxLength: 1_024,
-  sentence: 'no URL: write it as http://host:port or https://host/path, without user, query and fragment',
 };
 
 const DIRECTORY: Form = {

@@ -3,7 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI, STORAGE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -20,6 +20,7 @@ import {
   time,
   VERSION,
 } from './meta.ts';
+import { capacity, retries } from './task.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
@@ -36,12 +37,6 @@ const MANAGER_FORM: Form = {
   pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/,
   maxLength: 63,
   sentence: 'no name of a controller: write it as domain/name, such as kueue.x-k8s.io/multikueue',
-};
-
-const STORAGE_URI: Form = {
-  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
-  maxLength: 1_024,
-  sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
 const INTERVAL: Form = {
@@ -346,7 +341,6 @@ const members = z
   .max(1_024)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['rank'] })
   .describe('members of the world.');
-const capacity = z.enum(['spot', 'onDemand']).describe('capacity type that is paid for.');
 const generation = z.int().min(0).describe('generation of the world: it grows with every change of members.');
 
 const world = z
@@ -478,22 +472,7 @@ const status = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe('interruptions, the last 10.'),
-    retries: z
-      .array(
-        z.object({
-          cause: z.string().max(63).describe('cause that was charged.'),
-          times: z
-            .array(time('time of a retry.'))
-            .max(100)
-            .meta({ 'x-kubernetes-list-type': 'atomic' })
-            .describe('times at which it was charged, the last 100.'),
-          count: z.int().min(0).describe('count of all retries for the cause.'),
-        }),
-      )
-      .max(8)
-      .optional()
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['cause'] })
-      .describe('retries that were charged, by cause.'),
+    retries,
     totals: z
       .object({
         interruptions: z.int().min(0).optional().describe('interruptions in all.'),

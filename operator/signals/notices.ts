@@ -8,7 +8,8 @@ export type InterruptionCause =
   | 'eviction'
   | 'preemption'
   | 'deletion'
-  | 'nodeLost';
+  | 'nodeLost'
+  | 'clusterLost';
 
 /** notice: it will go; lost: it is gone; advisory: it may go. */
 export type Effect = 'notice' | 'lost' | 'advisory';

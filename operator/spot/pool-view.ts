@@ -18,6 +18,8 @@ export interface PoolView {
   readonly freeSlots: number;
   /** Workers for which an autoscaler may still add nodes. */
   readonly growableSlots: number;
+  /** Why its cluster takes nothing now; absent = it does. */
+  readonly outOfReach?: string;
   /** Nothing new is placed before this time (ms since epoch). */
   readonly blockedUntil: number | null;
   /** Hours that a node is expected to last from now; null = unknown. */

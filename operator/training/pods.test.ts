@@ -14,7 +14,7 @@ const POOL: GpuPool = poolWithDefaults({
   },
 } as unknown as GpuPool);
 
-function pod(spec: object = {}, group: string | null = null) {
+function pod(spec: object = {}, group: string | null = null, home: string | null = null) {
   const training = withDefaults({
     metadata: { name: 'run', namespace: 'ml', uid: 'u1' },
     spec: {
@@ -26,7 +26,17 @@ function pod(spec: object = {}, group: string | null = null) {
     },
   } as unknown as VicunaTraining);
   const datasetUri = training.spec.dataset.uri ?? '';
-  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, datasetUri, group, operatorUrl: 'http://operator' });
+  return workerPod({
+    training,
+    name: 'run-g1-0',
+    generation: 1,
+    rank: 0,
+    pool: POOL,
+    datasetUri,
+    group,
+    operatorUrl: 'http://operator',
+    home,
+  });
 }
 
 const container = (made = pod()) => made.spec?.containers[0];
@@ -76,6 +86,14 @@ describe("a worker's pod", () => {
     expect(pod().spec?.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
     expect(container()?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });
     expect(container()?.resources?.limits).toEqual({ 'nvidia.com/gpu': '8' });
+  });
+
+  it('names its owner by a reference at home, and by labels in another cluster, where a reference would have it removed', () => {
+    expect(pod().metadata).toMatchObject({ ownerReferences: [{ name: 'run', uid: 'u1' }] });
+    expect(pod().metadata?.labels).not.toHaveProperty('vicuna.run/home');
+    const away = pod({}, null, 'home-uid').metadata;
+    expect(away).not.toHaveProperty('ownerReferences');
+    expect(away?.labels).toMatchObject({ 'vicuna.run/home': 'home-uid', 'vicuna.run/owner-uid': 'u1' });
   });
 
   it('belongs to its gang where the cluster schedules gangs', () => {

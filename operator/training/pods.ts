@@ -3,7 +3,7 @@ import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { claimVolumes, workerUri } from '../pods/claims.ts';
-import { MANAGED_BY, OPERATOR, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { HOME_LABEL, MANAGED_BY, OPERATOR, OWNER_UID_LABEL, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
 import { resolveRecipe } from './recipe.ts';
 
@@ -25,6 +25,8 @@ export interface WorkerPodRequest {
   readonly group: string | null;
   /** Base URL under which pods reach the operator. */
   readonly operatorUrl: string;
+  /** Uid of the operator's own cluster, for a pod in another one; null = it is in the own one. */
+  readonly home: string | null;
 }
 
 /** Name of the group of the pods that a generation adds. */
@@ -66,6 +68,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         [RANK_LABEL]: String(request.rank),
         [POOL_LABEL]: pool.metadata.name ?? '',
         ...(queue ? { [QUEUE_LABEL]: queue } : {}),
+        ...(request.home === null ? {} : { [HOME_LABEL]: request.home, [OWNER_UID_LABEL]: training.metadata.uid ?? '' }),
       },
       annotations: {
         // A worker that is moved by a scale-down saves first; the autoscalers must ask before they take the node for tidiness' sake.
@@ -73,7 +76,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         'karpenter.sh/do-not-disrupt': 'true',
         ...template.metadata?.annotations,
       },
-      ownerReferences: [ownerOf(training)],
+      // An owner that is not in the same cluster would be taken for deleted.
+      ...(request.home === null ? { ownerReferences: [ownerOf(training)] } : {}),
     },
     spec: {
       automountServiceAccountToken: false,

@@ -23,6 +23,14 @@ const UNSCHEDULABLE_MS = 15_000;
 export function repairForming(d: Draft): boolean {
   const { next } = d.status;
   if (!next) return false;
+  const pool = d.state.pools.find((p) => p.name === next.pool);
+  // What cannot be made there now is made elsewhere; what was made is removed once the cluster can be reached again.
+  if (pool?.outOfReach !== undefined && next.members.some((m) => !isInWorld(d, m) && d.state.pods.get(m.pod)?.phase !== 'Running')) {
+    d.event('Warning', 'NoCapacity', `${next.pool}: ${pool.outOfReach}; trying elsewhere`);
+    d.avoid.add(next.pool);
+    delete d.status.next;
+    return false;
+  }
   const bad = next.members.filter((m) => {
     const health = healthOf(d.state.pods.get(m.pod));
     if (health === 'absent') return !isNew(d, m, next.generation);
