@@ -14,7 +14,7 @@ const POOL: GpuPool = poolWithDefaults({
   },
 } as unknown as GpuPool);
 
-function pod(spec: object = {}, group: string | null = null) {
+function pod(spec: object = {}, group: string | null = null, status: object = {}) {
   const training = withDefaults({
     metadata: { name: 'run', namespace: 'ml', uid: 'u1' },
     spec: {
@@ -24,9 +24,9 @@ function pod(spec: object = {}, group: string | null = null) {
       checkpoint: { storage: 's3://ckpt/run' },
       ...spec,
     },
+    status,
   } as unknown as VicunaTraining);
-  const datasetUri = training.spec.dataset.uri ?? '';
-  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, datasetUri, group, operatorUrl: 'http://operator' });
+  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, group, operatorUrl: 'http://operator' });
 }
 
 const container = (made = pod()) => made.spec?.containers[0];
@@ -52,6 +52,14 @@ describe("a worker's pod", () => {
     const made = pod({ workers: { min: 1, gpusPerWorker: 8, image: 'x', command } });
     expect(container(made)?.env?.[0]?.value).not.toContain('$');
     expect(JSON.parse(told(made).VICUNA_COMMAND ?? '')).toEqual(command);
+  });
+
+  it('reads what a VicunaDataset had made as the training began', () => {
+    const made = pod({ dataset: { name: 'chats' } }, null, {
+      dataset: { name: 'chats', uri: 'pvc://d/train', validationUri: 's3://d/val' },
+    });
+    expect(JSON.parse(told(made).VICUNA_CONFIG ?? '').dataset).toEqual({ uri: 'file:///mnt/claims/d/train', validationUri: 's3://d/val' });
+    expect(container(made)?.volumeMounts?.map((m) => m.mountPath)).toContain('/mnt/claims/d');
   });
 
   it('mounts each claim once, and names it as a directory', () => {
