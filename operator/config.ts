@@ -4,8 +4,10 @@ import { hostname, networkInterfaces } from 'node:os';
 export interface OperatorConfig {
   /** Kubeconfig; null = $KUBECONFIG, ~/.kube/config or the pod's account. */
   readonly kubeconfig: string | null;
-  /** Port of worker protocol and metrics. */
+  /** Port of the worker protocol. */
   readonly port: number;
+  /** Port of metrics, which then are not served to workers; undefined = that of the worker protocol. */
+  readonly metricsPort: number | undefined;
   /** Base URL under which worker pods and other copies reach this one. */
   readonly advertiseUrl: string;
   /** Namespace of the leader lease. */
@@ -21,7 +23,7 @@ export interface OperatorConfig {
 
 /** Where this version's images are. */
 const IMAGES = 'ghcr.io/vicuna-operator';
-const VERSION = '0.1.0';
+export const VERSION = '0.1.0';
 
 /** Reads the settings; throws one sentence per wrong value. */
 export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
@@ -32,6 +34,7 @@ export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
   return {
     kubeconfig: env.VICUNA_KUBECONFIG ?? null,
     port,
+    metricsPort: env.VICUNA_METRICS_PORT === undefined ? undefined : integer(env, 'VICUNA_METRICS_PORT', 0, 0, 65_535),
     advertiseUrl,
     workerUrl: env.VICUNA_WORKER_URL ?? advertiseUrl,
     images: {

@@ -256,8 +256,8 @@ const server = createServer({
 });
 
 for (const i of Object.values(informers)) i.start(stop.signal);
-const { port } = await server.listen({ host: '0.0.0.0', port: config.port });
-log.info({ port, url: config.advertiseUrl, apiserver: client.server }, 'serving');
+const { port, metricsPort } = await server.listen({ host: '0.0.0.0', port: config.port, metricsPort: config.metricsPort });
+log.info({ port, metricsPort, url: config.advertiseUrl, apiserver: client.server }, 'serving');
 await Promise.all(Object.values(informers).map((i) => i.waitForSync(stop.signal))).catch(() => undefined);
 
 let finished: Promise<unknown> = Promise.resolve();

@@ -63,7 +63,7 @@ async function vitest(project: string): Promise<Count> {
 async function pytest(): Promise<Count> {
   const report = join(scratch, 'pytest.xml');
   const sitePackages = await pythonSitePackages();
-  const path = [...['trainer', 'engine'].map((room) => join(process.cwd(), 'workloads', room)), sitePackages];
+  const path = [...['trainer', 'engine', 'data'].map((room) => join(process.cwd(), 'workloads', room)), sitePackages];
   const env = { PYTHONPATH: path.join(':'), PYTHONDONTWRITEBYTECODE: '1' };
   const lint = await execute('python3', ['-m', 'ruff', 'check', 'workloads'], env);
   const code = await execute('python3', ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', `--junitxml=${report}`, 'workloads'], env);

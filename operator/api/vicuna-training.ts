@@ -25,6 +25,11 @@ import { capacity, retries, taskFields, taskRunSchema } from './task.ts';
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
 export const FINALIZER = 'vicuna.run/final-save';
+/**
+ * On a training: "save a checkpoint of a later step than this". A step and no time, so that nobody's clock counts, and that it is done
+ * once for each value.
+ */
+export const SAVE_AFTER_ANNOTATION = 'vicuna.run/save-after-step';
 export const MANAGER = 'vicuna.run/operator';
 
 /** Written by hand or by Kueue; any other manager makes this operator leave the object alone. */

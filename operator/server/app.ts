@@ -30,7 +30,7 @@ export type ListenOptions = {
   /** Port of the worker protocol; 0 takes a free one. */
   port: number;
   /** Port of /metrics, which then is not served to workers; undefined serves it on `port`. */
-  metricsPort?: number;
+  metricsPort?: number | undefined;
 };
 
 export type OperatorServer = {

@@ -180,6 +180,12 @@ export const METRICS = {
     labels: [...SERVING, 'model', 'capacity'],
     help: 'Replicas that answer and are sent requests.',
   },
+  servingPoolReplicas: {
+    name: 'vicuna_serving_pool_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model', 'pool'],
+    help: 'Replicas that are aimed at in each GpuPool.',
+  },
   servingLeaving: {
     name: 'vicuna_serving_leaving_replicas',
     type: 'gauge',
@@ -196,13 +202,19 @@ export const METRICS = {
     name: 'vicuna_serving_metrics_available',
     type: 'gauge',
     labels: SERVING,
-    help: '1 while every metric that the number of replicas follows can be read, else 0: then that number is held.',
+    help: '1 while every metric that the number of replicas follows can be read, else 0: then that number is held. Absent where it follows none.',
   },
   servingScaled: {
     name: 'vicuna_serving_scaling_decisions_total',
     type: 'counter',
     labels: [...SERVING, 'decision'],
     help: 'Decisions to change the number of replicas: ScaledUp or ScaledDown; events give the reason of each.',
+  },
+  servingScalingLimit: {
+    name: 'vicuna_serving_scaling_limit',
+    type: 'gauge',
+    labels: [...SERVING, 'reason'],
+    help: 'Always 1; its label is the reason of condition ScalingLimited: WithinLimits, TooFewReplicas, TooManyReplicas or RateLimited.',
   },
   servingInterruptions: {
     name: 'vicuna_serving_interruptions_total',
@@ -423,7 +435,7 @@ export const METRICS = {
     name: 'vicuna_api_requests_total',
     type: 'counter',
     labels: ['verb', 'resource', 'code'],
-    help: 'Requests to the Kubernetes API by verb, resource (plural, with /status for the subresource) and HTTP status; code is error when none came.',
+    help: 'Requests to the Kubernetes API by verb, resource (plural, with /status for the subresource) and HTTP status; code is 0 when none came.',
   },
   apiRequestSeconds: {
     name: 'vicuna_api_request_seconds',

@@ -218,3 +218,41 @@ describe('the table of metrics', () => {
     expect(await metrics.registry.metrics()).toContain('controller_runtime_active_workers{controller="q"} 2');
   });
 });
+
+describe('metrics of a serving', () => {
+  const figures = {
+    models: [{ name: 'chat', desired: 2, target: 3, ready: 2, spotReady: 1, onDemandReady: 1, pools: { aws: 2, gcp: 1 } }],
+    scalingLimit: 'WithinLimits',
+    gatewaysReady: 2,
+    metricsAvailable: null,
+    interruptions: 0,
+    cost: 1,
+    onDemandCost: 3,
+    gpuHours: 1,
+  };
+
+  it('show replicas by pool, and forget a pool that is left', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', figures);
+    expect(await series('vicuna_serving_pool_replicas')).toHaveLength(2);
+    metrics.setServing('team-a/front', { ...figures, models: figures.models.map((m) => ({ ...m, pools: { gcp: 3 } })) });
+    expect(await series('vicuna_serving_pool_replicas')).toEqual([
+      'vicuna_serving_pool_replicas{namespace="team-a",serving="front",model="chat",pool="gcp"} 3',
+    ]);
+  });
+
+  it('show which limit holds the number of replicas, one at a time', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', figures);
+    metrics.setServing('team-a/front', { ...figures, scalingLimit: 'TooManyReplicas' });
+    expect(await series('vicuna_serving_scaling_limit')).toEqual([expect.stringContaining('reason="TooManyReplicas"} 1')]);
+  });
+
+  it('say whether metrics can be read only where the number of replicas follows some', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', { ...figures, metricsAvailable: false });
+    expect(await series('vicuna_serving_metrics_available')).toEqual([expect.stringMatching(/ 0$/)]);
+    metrics.setServing('team-a/front', figures);
+    expect(await series('vicuna_serving_metrics_available')).toEqual([]);
+  });
+});

@@ -3,7 +3,14 @@ import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaDataset } from '../api/vicuna-dataset.ts';
 import type { VicunaEvaluation } from '../api/vicuna-evaluation.ts';
-import { FINALIZER, TRAINING, type VicunaTraining, type VicunaTrainingStatus, withDefaults } from '../api/vicuna-training.ts';
+import {
+  FINALIZER,
+  SAVE_AFTER_ANNOTATION,
+  TRAINING,
+  type VicunaTraining,
+  type VicunaTrainingStatus,
+  withDefaults,
+} from '../api/vicuna-training.ts';
 import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
@@ -352,6 +359,7 @@ function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
     a.metadata.uid === b.metadata.uid &&
     a.metadata.deletionTimestamp === b.metadata.deletionTimestamp &&
     JSON.stringify(a.metadata.labels) === JSON.stringify(b.metadata.labels) &&
+    a.metadata.annotations?.[SAVE_AFTER_ANNOTATION] === b.metadata.annotations?.[SAVE_AFTER_ANNOTATION] &&
     (a.metadata.finalizers?.length ?? 0) === (b.metadata.finalizers?.length ?? 0)
   );
 }

@@ -78,7 +78,8 @@ export class Draft {
   releasePod: PlannedTaskPod | null = null;
   readonly events: PlannedEvent[] = [];
   readonly observations: PoolObservation[] = [];
-  directive: { directive: World['directive']; deadline: number | null } = { directive: 'run', deadline: null };
+  /** `after`: the step after which somebody has asked for a save; it tells one request from the next. */
+  directive: { directive: World['directive']; deadline: number | null; after?: number } = { directive: 'run', deadline: null };
   promoted = false;
   /** A phase that a step has settled; otherwise it follows from the worlds. */
   phase: NonNullable<Status['phase']> | null = null;

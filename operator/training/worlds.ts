@@ -1,4 +1,5 @@
 import { durationSeconds } from '../api/duration.ts';
+import { SAVE_AFTER_ANNOTATION } from '../api/vicuna-training.ts';
 import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
@@ -225,8 +226,17 @@ export function switchWorlds(d: Draft): void {
     d.wake(Date.parse(world.stopBy));
     return;
   }
+  const after = requestedSave(d);
   if (doom !== null) d.directive = { directive: 'checkpoint', deadline: doom };
+  else if (after !== null) d.directive = { directive: 'checkpoint', deadline: null, after };
   status.world = world;
+}
+
+/** The step after which the annotation asks for a save, while there is none yet; else null. */
+function requestedSave(d: Draft): number | null {
+  const asked = d.state.training.metadata.annotations?.[SAVE_AFTER_ANNOTATION] ?? '';
+  const isOpen = /^[0-9]{1,9}$/.test(asked) && (d.status.checkpoint?.step ?? 0) <= Number(asked);
+  return isOpen ? Number(asked) : null;
 }
 
 /** Whether the published world's processes are at work: all its members there, none ended, and a stop, if asked, not yet done. */

@@ -42,7 +42,7 @@ export interface MultiPoolMoment {
   readonly doneSeconds: number;
   /** Of the last change-over, what is still to be waited for. */
   readonly overheadSeconds: number;
-  /** Where the checkpoint is: the pool that made progress last. */
+  /** Where the checkpoint is: the pool in which the job ran last. */
   readonly checkpointAt: number | null;
 }
 
@@ -99,7 +99,7 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
     if (running !== null) {
       const work = Math.max(gap - overhead, 0);
       overhead -= gap - work;
-      if (work > 0) checkpointAt = running.pool;
+      checkpointAt = running.pool;
       done = Math.min(durationSeconds, done + work);
       if (done >= durationSeconds - 1e-6) {
         const late = now > deadlineSeconds + 1e-6;
@@ -115,16 +115,19 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
         };
       }
     }
+    // Of the tick in which the job ends, the published simulator bills no probes either.
+    let probed = 0;
     const hasSpot = (pool: number) => poolAt(pools, pool).available[tick] === 1;
     if (running?.capacity === 'spot' && !hasSpot(running.pool)) running = null;
     // What runs at the end of the decision counts: a launch that is given up in the same tick is none.
     const start: Place | null = running;
+    let stopped = false;
     const cloud: Cloud = {
       spotPrice: (pool) => poolAt(pools, pool).spotPrice[tick] as number,
       probe(pool) {
         if (!hasSpot(pool)) return false;
-        if (!scenario.freeMoves && start?.pool !== pool) {
-          cost += ((poolAt(pools, pool).spotPrice[tick] as number) * PROBE_SECONDS) / 3_600;
+        if (!scenario.freeMoves && running?.pool !== pool) {
+          probed += ((poolAt(pools, pool).spotPrice[tick] as number) * PROBE_SECONDS) / 3_600;
           probes++;
         }
         return true;
@@ -136,6 +139,7 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
       },
       stop() {
         running = null;
+        stopped = true;
       },
     };
     onDemandForGood ||= now >= deadlineSeconds || (scenario.guard === 'toOnDemand' && mustRun(scenario, now, done));
@@ -146,11 +150,12 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
         running = guarded(before, overhead, hasSpot, running ?? { pool: 0, capacity: 'onDemand' });
     }
     const place = running as Place | null;
+    cost += probed;
     if (place === null) {
       watch?.(null, done, cost);
       continue;
     }
-    if (!isSame(place, start)) {
+    if (stopped || !isSame(place, start)) {
       launches++;
       const isFreeMove = scenario.freeMoves && start?.capacity === 'spot' && place.capacity === 'spot';
       if (!isFreeMove) overhead = changeoverSeconds;
@@ -159,6 +164,7 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
     const pool = poolAt(pools, place.pool);
     lastTick = ((place.capacity === 'spot' ? (pool.spotPrice[tick] as number) : pool.onDemandPrice) * gap) / 3_600;
     cost += lastTick;
+    lastTick += probed;
     if (place.capacity === 'spot') spotTicks++;
     else onDemandTicks++;
     watch?.(place, done, cost);
