@@ -3,6 +3,7 @@ import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, ren
 import { basename, dirname, join } from 'node:path';
 import { buildOperator, OPERATOR_FLAGS } from '../../operator/build.ts';
 import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
+import { buildJudge } from '../../workloads/judge/build.ts';
 import { buildNotifier, NOTIFIER_FLAGS } from '../../workloads/notifier/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
@@ -32,6 +33,8 @@ async function makeImages(): Promise<string> {
   const gateway = await builtLayer(buildGateway, 'opt/vicuna/gateway');
   const operator = await builtLayer(buildOperator, 'opt/vicuna/operator');
   const notifier = await builtLayer(buildNotifier, 'opt/vicuna/notifier');
+  const judge = await builtLayer(buildJudge, 'opt/vicuna/judge');
+  const data = await python('data', 'vicuna_data');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
@@ -54,6 +57,8 @@ async function makeImages(): Promise<string> {
       command: ['node', ...NOTIFIER_FLAGS, '/opt/vicuna/notifier/main.cjs'],
       env: {},
     },
+    { name: 'vicuna/judge:dev', layers: [base, node, judge], command: ['node', '/opt/vicuna/judge/main.js'], env: {} },
+    { name: 'vicuna/data:dev', layers: [base, trainer, data], command: ['python3', '-m', 'vicuna_data'], env },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }

@@ -10,6 +10,9 @@ export interface StoredAnswer {
   readonly turns: readonly string[];
 }
 
+/** What models said, turn by turn: by model and question. */
+export type Answers = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
+
 const MAX_TEXT = 1_000_000;
 const text = z.string().max(MAX_TEXT);
 

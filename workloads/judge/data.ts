@@ -25,14 +25,17 @@ export interface Review {
   /** Scores beside the text: two, or one where the judge saw one answer. */
   readonly stored: readonly number[] | null;
   readonly prompts: Prompts;
+  readonly reviewer: string | null;
 }
 
-/** What a run says of itself, in evaluation.json. */
-export const aboutSchema = z.object({ candidate: z.string(), judge: z.string() });
+/** What a run says of itself, in evaluation.json: files of an earlier run that are not its own do not count. */
+export const aboutSchema = z.object({ candidate: z.string(), judge: z.string(), bothOrders: z.boolean(), files: z.array(z.string()) });
 export type About = z.output<typeof aboutSchema>;
 
 export interface EvaluationData {
   readonly about: About | null;
+  /** Null where the reviews do not say it. */
+  readonly judge: string | null;
   readonly questions: readonly Question[];
   /** Names to show, by id. */
   readonly titles: ReadonlyMap<string, string>;
@@ -52,6 +55,7 @@ const reviewSchema = z.object({
   text: z.string().max(1_000_000),
   score: z.array(z.number()).min(1).max(2).nullable().default(null),
   prompts: z.enum(['vicuna', 'mt-bench']).default('vicuna'),
+  reviewer_id: z.union([z.string().max(253), z.number()]).optional(),
 });
 
 const modelSchema = z.object({ model_id: z.string().max(128) });
@@ -65,14 +69,14 @@ const LEVELS = 3;
  */
 export async function readEvaluation(place: string): Promise<EvaluationData> {
   const reviewsAt = await openStorage(place);
-  const names = (await reviewsAt.list('')).filter((path) => isReview(path) && !path.startsWith('parts/'));
-  if (names.length === 0) throw badInput(`${place} has no reviews: give a directory with files named review_BASELINE_CANDIDATE.jsonl`);
   const root = await rootOf(reviewsAt);
-  const [questions, models, answers, about] = await Promise.all([
+  const about = await readAbout(root);
+  const names = (await reviewsAt.list('')).filter((path) => isReview(path) && isOwn(about, path));
+  if (names.length === 0) throw badInput(`${place} has no reviews: give a directory with files named review_BASELINE_CANDIDATE.jsonl`);
+  const [questions, models, answers] = await Promise.all([
     root.read('question.jsonl').then((found) => (found === null ? vicuna80() : parseQuestions(found, `${root.uri}/question.jsonl`))),
     root.read('model.jsonl').then((found) => (found === null ? [] : readJsonLines(found, modelSchema, `${root.uri}/model.jsonl`))),
-    readAnswers(root),
-    readAbout(root),
+    readAnswers(root, about),
   ]);
   const owners = new Map(answers.flatMap((answer) => (answer.id === null || answer.model === null ? [] : [[answer.id, answer.model]])));
   const reviews: Review[] = [];
@@ -81,7 +85,20 @@ export async function readEvaluation(place: string): Promise<EvaluationData> {
     [...Map.groupBy(answers, (a) => a.model ?? '')].map(([model, own]) => [model, new Map(own.map((a) => [a.question, a]))]),
   );
   const ids = new Set([...models.map((m) => m.model_id), ...byModel.keys(), ...reviews.flatMap((r) => [r.first, r.second ?? r.first])]);
-  return { about, questions, titles: new Map([...ids].map((id) => [id, TITLES[id] ?? id])), answers: byModel, reviews };
+  return {
+    about,
+    judge: about?.judge ?? judgeOf(reviews),
+    questions,
+    titles: new Map([...ids].map((id) => [id, TITLES[id] ?? id])),
+    answers: byModel,
+    reviews,
+  };
+}
+
+/** The blog's reviewers are one judge with prompts by category: gpt-4-0328-generic, -coding, -math. */
+function judgeOf(reviews: readonly Review[]): string | null {
+  const [only = null, ...more] = new Set(reviews.flatMap((r) => r.reviewer?.replace(/-(default|generic|coding|math)$/, '') ?? []));
+  return more.length === 0 ? only : null;
 }
 
 const isReview = (path: string) => /(^|\/)review[^/]*\.jsonl$/.test(path) && !path.endsWith('reviewer.jsonl');
@@ -99,10 +116,14 @@ async function rootOf(start: Storage): Promise<Storage> {
   return start;
 }
 
-async function readAnswers(root: Storage): Promise<StoredAnswer[]> {
+/** Reviews may be read from a directory below the root. */
+const isOwn = (about: About | null, path: string) =>
+  about === null || about.files.some((file) => file === path || file.endsWith(`/${path}`));
+
+async function readAnswers(root: Storage, about: About | null): Promise<StoredAnswer[]> {
   const found: StoredAnswer[] = [];
   for (const path of await root.list('answer')) {
-    if (!path.endsWith('.jsonl')) continue;
+    if (!path.endsWith('.jsonl') || !isOwn(about, path)) continue;
     const content = await root.read(path);
     if (content !== null) found.push(...parseAnswers(content, `${root.uri}/${path}`));
   }
@@ -127,7 +148,7 @@ function parseReviews(content: Buffer, path: string, owners: ReadonlyMap<string,
       throw badInput(`${path}: question ${r.question_id} has ${r.score.length} scores`);
     return {
       id: r.review_id,
-      set: slash < 0 ? '' : path.slice(0, slash),
+      set: slash < 0 ? '' : path.slice(0, slash).replace(/^review(\/|$)/, ''),
       question: r.question_id,
       turn: r.turn,
       first,
@@ -135,6 +156,7 @@ function parseReviews(content: Buffer, path: string, owners: ReadonlyMap<string,
       text: r.text,
       stored: r.score,
       prompts: r.prompts,
+      reviewer: typeof r.reviewer_id === 'string' ? r.reviewer_id : null,
     };
   });
 }

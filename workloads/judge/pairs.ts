@@ -34,10 +34,14 @@ export function pairsOf({ reviews, about }: EvaluationData): Pair[] {
   return pairs;
 }
 
-/** The verdicts on each turn of each question, seen from the candidate. A review that is there twice is refused. */
-export function judgedOf(pair: Pair, categories: ReadonlyMap<string, string>, source: ScoreSource): Judged[] {
+/**
+ * The verdicts on each turn of each question, seen from the candidate. Where both orders were to be judged and one is not there yet, the
+ * turn is left out. A review that is there twice is refused.
+ */
+export function judgedOf(pair: Pair, { questions, about }: EvaluationData, source: ScoreSource): Judged[] {
+  const categories = new Map(questions.map((q) => [q.id, q.category]));
   const turns = Map.groupBy(pair.reviews, (r) => `${r.question}/${r.turn}`);
-  return [...turns.values()].map((reviews) => {
+  const judged = [...turns.values()].map((reviews): Judged => {
     const [{ question = '', turn = 1 } = {}] = reviews;
     const find = (first: string, second: string | null) => {
       const [one, ...more] = reviews.filter((r) => r.first === first && r.second === second);
@@ -56,6 +60,8 @@ export function judgedOf(pair: Pair, categories: ReadonlyMap<string, string>, so
       backward: opinionOf(find(pair.candidate, pair.baseline), source, true),
     };
   });
+  const twice = about?.bothOrders === true && pair.reviews.some((r) => r.second !== null);
+  return judged.filter((j) => (twice ? j.forward !== undefined && j.backward !== undefined : true));
 }
 
 /** What a review of two answers says, seen from the candidate. */

@@ -61,11 +61,13 @@ export function parseQuestions(content: Buffer, file: string): Question[] {
   return questions;
 }
 
-/** The blog's 80 questions: beside the program in its image, in the examples of the repository. */
+/** Where the program's image has the blog's 80 questions, and where the repository has them. */
+export const BUILT_QUESTIONS = 'vicuna-80.jsonl';
+export const VICUNA_80 = join(import.meta.dirname, '..', '..', 'examples', 'evaluation', 'question.jsonl');
+
+/** The blog's 80 questions. */
 export function vicuna80(): Question[] {
-  const beside = join(import.meta.dirname, 'vicuna-80.jsonl');
-  const file = existsSync(beside) ? beside : VICUNA_80;
+  const built = join(import.meta.dirname, BUILT_QUESTIONS);
+  const file = existsSync(built) ? built : VICUNA_80;
   return parseQuestions(readFileSync(file), file);
 }
-
-export const VICUNA_80 = join(import.meta.dirname, '..', '..', 'examples', 'evaluation', 'question.jsonl');

@@ -63,11 +63,11 @@ export function makeReport(data: EvaluationData): Report {
   return {
     names: Object.fromEntries(data.titles),
     candidate: data.about?.candidate ?? null,
-    judge: data.about?.judge ?? null,
+    judge: data.judge,
     questions: data.questions.length,
     ratings: ratingsOf(data.reviews),
-    pairs: pairs.map((pair) => reportPair(pair, data, categories, differences)),
-    ranking: rate(pairs.flatMap((pair) => battlesOf(pair, outcomesOf(pair, categories, 'parsed')))),
+    pairs: pairs.map((pair) => reportPair(pair, data, differences)),
+    ranking: rate(pairs.flatMap((pair) => battlesOf(pair, outcomesOf(pair, data, 'parsed')))),
     reviews: {
       total: data.reviews.length,
       unreadable: data.reviews.filter((r) => isUnreadable(r)).length,
@@ -77,19 +77,14 @@ export function makeReport(data: EvaluationData): Report {
   };
 }
 
-const outcomesOf = (pair: Pair, categories: ReadonlyMap<string, string>, source: ScoreSource): Outcome[] =>
-  judgedOf(pair, categories, source).flatMap((j) => outcomeOf(j) ?? []);
+const outcomesOf = (pair: Pair, data: EvaluationData, source: ScoreSource): Outcome[] =>
+  judgedOf(pair, data, source).flatMap((j) => outcomeOf(j) ?? []);
 
-function reportPair(
-  pair: Pair,
-  data: EvaluationData,
-  categories: ReadonlyMap<string, string>,
-  differences: readonly Difference[],
-): PairReport {
+function reportPair(pair: Pair, data: EvaluationData, differences: readonly Difference[]): PairReport {
   const { set, baseline, candidate, reviews } = pair;
-  const judged = judgedOf(pair, categories, 'parsed');
+  const judged = judgedOf(pair, data, 'parsed');
   const outcomes = judged.flatMap((j) => outcomeOf(j) ?? []);
-  const stored = compare(outcomesOf(pair, categories, 'stored'));
+  const stored = compare(outcomesOf(pair, data, 'stored'));
   const published = publishedTotals(baseline, candidate);
   const own = new Set(reviews.map((r) => r.id));
   return {
