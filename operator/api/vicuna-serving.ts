@@ -65,6 +65,20 @@ const argumentsOf = (whose: string) =>
     .meta({ 'x-kubernetes-list-type': 'atomic' })
     .describe(`args for ${whose}, after those that the operator gives. Default: none.`);
 
+const delta = (whose: string) =>
+  z
+    .strictObject({
+      uri: formed(
+        SOURCE_URI,
+        'uri of the delta: a directory that the release tool made (or FastChat’s make_delta), under s3://, hf://, pvc:// or file://.',
+      ),
+      image: formed(IMAGE, 'image with the release tool. Default: the one of this operator’s own engine.').optional(),
+    })
+    .optional()
+    .describe(
+      `delta weights: ${whose} are a base model, to which the delta is added on each node before the engine starts. Default: none.`,
+    );
+
 const model = z
   .strictObject({
     name: formed(MODEL_NAME, 'name under which clients ask for the model.'),
@@ -75,6 +89,7 @@ const model = z
       .meta({ 'x-kubernetes-list-type': 'set' })
       .describe('aliases: other names under which clients may ask for it, such as lmsys/vicuna-13b-v1.5. Default: none.'),
     weights: formed(SOURCE_URI, 'weights: a Hugging Face model directory under s3://, hf://, pvc:// or file://.'),
+    delta: delta('weights'),
     engine: z
       .enum(['vllm', 'sglang', 'transformers', 'custom'])
       .default('vllm')
@@ -118,7 +133,8 @@ const model = z
     canary: z
       .strictObject({
         percent: z.int().min(0).max(100).describe('percent of the requests that the canary answers.'),
-        weights: formed(SOURCE_URI, 'weights of the canary. Default: those of the model.').optional(),
+        weights: formed(SOURCE_URI, 'weights of the canary. Default: those of the model, and its delta.').optional(),
+        delta: delta('weights of the canary, or of the model where it has none of its own,'),
         image: formed(IMAGE, 'image of the canary. Default: the one of the model.').optional(),
         args: argumentsOf('the canary'),
       })

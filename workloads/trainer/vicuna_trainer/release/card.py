@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+# A model's name on the hub.
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 MODE_SAYS = {
     "exact": (
         "Each element is the difference of the two models' bits as integers; adding the base gives the model back bit for bit. "
@@ -19,10 +22,10 @@ MODE_SAYS = {
 def card(manifest: dict[str, Any], base_name: str, config: dict[str, Any]) -> str:
     """The card in Markdown, with the metadata that model hubs read."""
     mode = manifest["mode"]
-    from_hub = base_name.removeprefix("hf://") if base_name.startswith("hf://") or "://" not in base_name else None
+    from_hub = _HUB.fullmatch(base_name.removeprefix("hf://"))
     front = ["---", "library_name: transformers", "tags: [delta-weights]"]
     if from_hub is not None:
-        front += [f"base_model: {from_hub}", "base_model_relation: finetune"]
+        front += [f"base_model: {from_hub[0]}", "base_model_relation: finetune"]
     kind = config.get("model_type", "language model")
     shape = ", ".join(
         f"{config[key]} {what}" for key, what in (("num_hidden_layers", "layers"), ("hidden_size", "hidden")) if key in config
