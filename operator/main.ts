@@ -37,7 +37,7 @@ import { Scaling } from './serving/scaling.ts';
 import { slimDeployment, slimNode, slimPod, withoutManagedFields } from './slim.ts';
 import { TaskController } from './tasks/controller.ts';
 import { TaskMetrics } from './tasks/metrics.ts';
-import { BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
+import { BY_DATASET, BY_GATE, BY_NODE, BY_TRAINING, TrainingController } from './training/controller.ts';
 import { TrainingMetrics } from './training/metrics.ts';
 import { servedPodGroups } from './training/pod-group.ts';
 
@@ -79,7 +79,14 @@ const belongsTo =
   ({ metadata }: { metadata?: { namespace?: string; labels?: Record<string, string> } }) =>
     metadata?.labels?.[label] === undefined ? [] : [`${metadata.namespace}/${metadata.labels[label]}`];
 
-const trainings = informer({ type: TRAINING, transform: withoutManagedFields });
+const trainings = informer({
+  type: TRAINING,
+  transform: withoutManagedFields,
+  indexes: {
+    [BY_DATASET]: ({ metadata, spec }) => (spec.dataset.name === undefined ? [] : [`${metadata.namespace}/${spec.dataset.name}`]),
+    [BY_GATE]: ({ metadata, spec }) => (spec.release?.gate === undefined ? [] : [`${metadata.namespace}/${spec.release.gate.evaluation}`]),
+  },
+});
 const pools = informer({ type: GPU_POOL });
 const nodes = informer({ type: NODE, transform: slimNode });
 const podIndexes = (belongs: typeof belongsTo) => ({
@@ -87,6 +94,7 @@ const podIndexes = (belongs: typeof belongsTo) => ({
   [PODS_BY_SERVING]: belongs(SERVING_LABEL),
   [DATASET_LABEL]: belongs(DATASET_LABEL),
   [EVALUATION_LABEL]: belongs(EVALUATION_LABEL),
+  [RELEASE_LABEL]: belongs(RELEASE_LABEL),
   [BY_NODE]: (pod: V1Pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
 });
 const pods = informer({ type: POD, transform: slimPod, indexes: podIndexes(belongsTo) });
@@ -155,6 +163,7 @@ const poolController = new PoolController({ client, pools, queue: poolQueue, boo
 
 const board = new WorldBoard({ now });
 const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });
+const taskInbox = new TaskInbox({ now });
 const recorder = new EventRecorder(client, 'vicuna-operator');
 metrics.watchEvents(recorder);
 const trainingQueue = newQueue('vicunatraining');
@@ -166,10 +175,13 @@ const trainingController = new TrainingController({
   client,
   trainings,
   clusters,
+  datasets,
+  evaluations,
   queue: trainingQueue,
   book,
   board,
   inbox,
+  tasks: taskInbox,
   recorder,
   metrics: new TrainingMetrics(metrics),
   operatorUrl: config.workerUrl,
@@ -198,7 +210,6 @@ const servingController = new ServingController({
   clock: now,
 });
 
-const taskInbox = new TaskInbox({ now });
 const taskMetrics = new TaskMetrics(metrics);
 const tasks = { client, pods, nodes, byNode: BY_NODE, book, inbox: taskInbox, recorder, metrics: taskMetrics, log, clock: now };
 const datasetQueue = newQueue('vicunadataset');

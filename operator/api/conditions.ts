@@ -16,6 +16,9 @@ export const TRAINING_CONDITIONS = {
       BudgetSpent: 'spec.placement.budget is spent: raise it to go on from the last checkpoint',
       MissingSecret: 'a Secret of spec.credentials does not exist: create it, and the training starts by itself',
       MissingDataset: 'the VicunaDataset of spec.dataset does not exist: create it, and the training starts by itself',
+      DatasetNotReady:
+        'the VicunaDataset of spec.dataset is not complete; the message says how far it is, and the training starts by itself',
+      DatasetFailed: 'the VicunaDataset of spec.dataset has failed: mend it and create it again, and the training starts by itself',
     },
   },
   Running: {
@@ -45,6 +48,17 @@ export const TRAINING_CONDITIONS = {
   Complete: {
     meaning: 'all steps are done and the model is exported; this is final',
     reasons: { Finished: 'rank 0 has reported success' },
+  },
+  Released: {
+    meaning: 'what spec.release asks for has been published',
+    reasons: {
+      Released: 'the message names what lies where',
+      Releasing: 'the release is being made; status.release says how far it is',
+      Waiting: 'the release has no place to run: it is tried again by itself',
+      EvaluationNotReady: 'the VicunaEvaluation of spec.release.gate does not exist or is not complete; the release goes on by itself',
+      GateRefused: 'the evaluation’s result does not pass spec.release.gate; the message has the figures',
+      ReleaseFailed: 'the release could not be made; the message says why',
+    },
   },
   Failed: {
     meaning: 'the training was given up; this is final',

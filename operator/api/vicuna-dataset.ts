@@ -174,10 +174,15 @@ const spec = z
     validationFraction: z
       .number()
       .min(0)
-      .max(0.5)
+      .max(1)
       .default(0.01)
       .describe('validationFraction: share of the conversations that are kept for validation. Default: 0.01. Immutable.')
-      .meta({ 'x-kubernetes-validations': [immutable('spec.validationFraction')] }),
+      .meta({
+        'x-kubernetes-validations': [
+          { rule: 'self <= 0.5', message: 'leaves less than half of the conversations to learn from: give at most 0.5' },
+          immutable('spec.validationFraction'),
+        ],
+      }),
     seed: z
       .int()
       .min(0)

@@ -20,7 +20,7 @@ import {
   time,
   VERSION,
 } from './meta.ts';
-import { capacity, retries } from './task.ts';
+import { capacity, retries, taskFields, taskRunSchema } from './task.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
@@ -298,6 +298,54 @@ const retryRule = z
   })
   .describe('retry rule: how often causes may strike.');
 
+const { cpu: releaseCpu, memory: releaseMemory, placement: releasePlacement } = taskFields('release’s pod', 'the worker’s');
+
+const release = z
+  .strictObject({
+    delta: z
+      .strictObject({
+        base: formed(
+          SOURCE_URI,
+          'base that the delta is to: those who have it can restore the model. Default: spec.model.base.',
+        ).optional(),
+        mode: z
+          .enum(['exact', 'additive'])
+          .default('exact')
+          .describe('mode: exact restores the model bit for bit; additive is the form of FastChat’s apply_delta. Default: exact.'),
+        vocabulary: z
+          .enum(['same', 'extend'])
+          .default('same')
+          .describe('vocabulary: extend lets the model have more tokens than base; their rows are published whole. Default: same.'),
+        output: formed(STORAGE_URI, 'output directory of the delta. Default: directory delta in spec.checkpoint.storage.').optional(),
+      })
+      .prefault({})
+      .describe('delta: what is published is the difference to a model that others have already.'),
+    gate: z
+      .strictObject({
+        evaluation: formed(DNS_NAME, 'evaluation: name of a VicunaEvaluation in the same namespace that must be complete first.'),
+        baseline: z.string().min(1).max(63).optional().describe('baseline of it that the bounds are for. Default: each of them.'),
+        minRelativeQuality: z
+          .number()
+          .min(0)
+          .max(10)
+          .optional()
+          .describe('minRelativeQuality: score divided by the baseline’s that it must reach, such as 0.9. Default: no bound.'),
+        minWinRate: z
+          .number()
+          .min(0)
+          .max(1)
+          .optional()
+          .describe('minWinRate: share of wins and half of the ties that it must reach. Default: no bound.'),
+      })
+      .optional()
+      .describe('gate that the model must pass before it is released. Default: none.'),
+    cpu: releaseCpu,
+    memory: releaseMemory,
+    placement: releasePlacement,
+  })
+  .optional()
+  .describe('release of the model, once the training is complete; it may be added later. Default: none.');
+
 const spec = z
   .strictObject({
     model,
@@ -306,6 +354,7 @@ const spec = z
     workers,
     placement,
     checkpoint,
+    release,
     credentials: credentials('workers'),
     retry: z
       .array(retryRule)
@@ -426,6 +475,19 @@ const placementDecision = z
   })
   .describe('placement: the last decision on where to run, and what it was weighed against.');
 
+const releaseStatus = z
+  .object({
+    ...taskRunSchema.shape,
+    uri: z.string().max(1_024).optional().describe('uri of the delta.'),
+    base: z.string().max(1_024).optional().describe('base that the delta is to.'),
+    mode: z.string().max(63).optional().describe('mode of the delta.'),
+    bytes: z.number().min(0).optional().describe('bytes of its weights.'),
+    changedElements: z.number().min(0).optional().describe('changedElements: weights that differ from base.'),
+    inexactElements: z.number().min(0).optional().describe('inexactElements: weights that the delta restores only nearly.'),
+    manifestSha256: z.string().max(64).optional().describe('manifestSha256 identifies the whole release.'),
+  })
+  .describe('release: its pod, and what was released.');
+
 const status = z
   .object({
     observedGeneration: z.int().min(0).optional().describe('observedGeneration is the metadata.generation that the status speaks of.'),
@@ -437,6 +499,15 @@ const status = z
     generation: generation.optional(),
     pool: z.string().max(253).optional().describe('pool that the training runs or is being placed in.'),
     capacity: capacity.optional(),
+    dataset: z
+      .object({
+        name: z.string().max(253).describe('name of the VicunaDataset.'),
+        uri: z.string().max(1_024).describe('uri that the training reads.'),
+        validationUri: z.string().max(1_024).optional().describe('validationUri: uri of the conversations kept for validation.'),
+      })
+      .optional()
+      .describe('dataset as it was when the training first used it; a later change of the VicunaDataset does not concern it.'),
+    release: releaseStatus.optional(),
     world: world.optional(),
     next: next.optional(),
     placement: placementDecision.optional(),

@@ -244,7 +244,7 @@ export const METRICS = {
     name: 'vicuna_task_phase',
     type: 'gauge',
     labels: [...TASK, 'phase'],
-    help: 'Always 1; its label is the present phase of the VicunaDataset or VicunaEvaluation, as in status.phase.',
+    help: 'Always 1; its label is the present phase of the VicunaDataset, VicunaEvaluation or (kind Release) release of a VicunaTraining, as in its status.',
   },
   taskDone: {
     name: 'vicuna_task_units_done',

@@ -217,7 +217,8 @@ describe('a model that is published as base and delta', () => {
     } as never);
     const group = { name: 'group-1', models: ['one', 'two'], pipeline: 1, tensor: 1, replicas: 1 };
     const engine = groupContainer(object, group, 80, 'own:1');
-    const spec = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }).spec?.template.spec;
+    const spec = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }).spec
+      ?.template.spec;
     const lines = spec?.containers[0]?.args?.map((line) => (JSON.parse(line) as string[])[2]);
     expect(spec?.initContainers?.map(outputOf)).toEqual(lines);
     expect(new Set(lines).size).toBe(2);

@@ -7,7 +7,7 @@ import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } f
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
-import { POD, SECRET } from '../kube/types.ts';
+import { POD } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
@@ -15,7 +15,8 @@ import type { TaskInbox } from '../server/task-inbox.ts';
 import type { TaskPlan } from './draft.ts';
 import type { TaskKind } from './kind.ts';
 import type { TaskMetrics } from './metrics.ts';
-import { observeTaskPod } from './observe.ts';
+import { missingSecret } from './missing.ts';
+import { observeTasks } from './observe.ts';
 import { planTask } from './plan.ts';
 import { taskPod } from './pods.ts';
 import type { PlannedTaskPod, Problem, TaskState } from './state.ts';
@@ -95,19 +96,12 @@ export class TaskController<T extends TaskObject> {
 
   async #observe(key: string, object: T, now: number): Promise<TaskState> {
     const { kind, pods, nodes, inbox, book, byOwner } = this.#o;
-    const { namespace = 'default', name = '', uid } = object.metadata;
-    const own = pods.byIndex(byOwner, key).filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === uid) ?? false);
-    const views = own.map((p) => observeTaskPod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now));
-    const reports = views.flatMap((v) => {
-      const report = inbox.get(namespace, v.name, v.uid);
-      return report === null ? [] : ([[v.name, report]] as const);
-    });
+    const { name = '', uid = '' } = object.metadata;
     return {
       name: `${name}-${kind.suffix}`,
       placement: object.spec.placement,
       run: runOf(object.status),
-      pods: new Map(views.map((v) => [v.name, v])),
-      reports: new Map(reports),
+      ...observeTasks(pods.byIndex(byOwner, key), uid, nodes, inbox, now),
       pools: book.viewsAtHome(object.spec.placement.pools?.matchLabels ?? {}, 0),
       problem: hasPod(object) ? null : await this.#missing(object),
       podRefusal: this.#podRefusals.get(key) ?? null,
@@ -184,24 +178,6 @@ export class TaskController<T extends TaskObject> {
     if (left > 0) return queue.addAfter(key, left);
     await client.delete(kind.type, namespace, name, { propagationPolicy: 'Background' }).catch(ignoreNotFound);
   }
-}
-
-/** A Secret that is not there, in one sentence, or null. */
-export async function missingSecret(
-  client: KubeClient,
-  namespace: string,
-  secrets: readonly { readonly field: string; readonly name: string }[],
-): Promise<Problem | null> {
-  for (const { field, name } of secrets) {
-    try {
-      await client.get(SECRET, namespace, name);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      const message = `${field}: Secret "${name}" does not exist in namespace ${namespace}: create it, and the pod starts by itself`;
-      return { reason: 'MissingSecret', message };
-    }
-  }
-  return null;
 }
 
 /** Whether nothing needs to be there for a next pod: there is one, or none will follow. */

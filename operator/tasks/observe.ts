@@ -1,12 +1,35 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import type { TaskReport } from '../api/protocol.ts';
+import type { Informer } from '../kube/informer.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
+import type { TaskInbox } from '../server/task-inbox.ts';
 import { interruptionOfPod } from '../signals/interruption.ts';
 import { quantity } from './quantity.ts';
 import type { TaskPod } from './state.ts';
 
 export const CONTAINER = 'task';
 export const ATTEMPT_LABEL = 'vicuna.run/attempt';
+
+/** Of these pods those that the object with this uid owns, and what each of them said last; both by name. */
+export function observeTasks(
+  found: readonly V1Pod[],
+  owner: string,
+  nodes: Pick<Informer<V1Node>, 'get'>,
+  inbox: TaskInbox,
+  now: number,
+): { pods: ReadonlyMap<string, TaskPod>; reports: ReadonlyMap<string, TaskReport> } {
+  const pods = new Map<string, TaskPod>();
+  const reports = new Map<string, TaskReport>();
+  for (const pod of found) {
+    if (!pod.metadata?.ownerReferences?.some((r) => r.uid === owner)) continue;
+    const view = observeTaskPod(pod, pod.spec?.nodeName ? nodes.get(undefined, pod.spec.nodeName) : undefined, now);
+    pods.set(view.name, view);
+    const report = inbox.get(pod.metadata.namespace ?? 'default', view.name, view.uid);
+    if (report !== null) reports.set(view.name, report);
+  }
+  return { pods, reports };
+}
 
 /** Reduces a pod and its node to what the plan needs to know. */
 export function observeTaskPod(pod: V1Pod, node: V1Node | undefined, now: number): TaskPod {

@@ -1,6 +1,8 @@
-import type { V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
+import type { VicunaDataset } from '../api/vicuna-dataset.ts';
+import type { VicunaEvaluation } from '../api/vicuna-evaluation.ts';
 import {
   FINALIZER,
   SAVE_AFTER_ANNOTATION,
@@ -15,23 +17,32 @@ import { ApiError, isAlreadyExists, isConflict, isNotFound, isRefusal, type Kube
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
-import { POD, type ResourceType, SECRET } from '../kube/types.ts';
+import { POD, type ResourceType } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
-import { OWNER_UID_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { OWNER_UID_LABEL, RELEASE_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
+import type { TaskInbox } from '../server/task-inbox.ts';
 import type { WorldBoard } from '../server/world-board.ts';
+import { missingSecret } from '../tasks/missing.ts';
+import { observeTasks } from '../tasks/observe.ts';
+import { taskPod } from '../tasks/pods.ts';
 import type { Plan, PlannedGroup } from './draft.ts';
 import type { TrainingMetrics } from './metrics.ts';
+import { datasetFor } from './needs.ts';
 import { observePod } from './observe.ts';
 import { planTraining } from './plan.ts';
 import { type PodGroup, podGroup } from './pod-group.ts';
-import { workerPod } from './pods.ts';
+import { ownerOf, workerPod } from './pods.ts';
+import { releaseProgram } from './release.ts';
 import type { TrainingState } from './state.ts';
 
 export const BY_TRAINING = 'training';
 export const BY_NODE = 'node';
+/** Indexes of trainings: by the VicunaDataset that they train on, and by the VicunaEvaluation that their release waits for. */
+export const BY_DATASET = 'dataset';
+export const BY_GATE = 'gate';
 
 /** A refused pod is tried again after so long: a quota or policy may have changed. */
 const REFUSED_AGAIN_MS = 30_000;
@@ -51,10 +62,13 @@ export interface TrainingControllerOptions {
   readonly client: KubeClient;
   readonly trainings: Informer<VicunaTraining>;
   readonly clusters: Clusters;
+  readonly datasets: Informer<VicunaDataset>;
+  readonly evaluations: Informer<VicunaEvaluation>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
   readonly board: WorldBoard;
   readonly inbox: ReportInbox;
+  readonly tasks: TaskInbox;
   readonly recorder: EventRecorder;
   readonly metrics: TrainingMetrics;
   readonly operatorUrl: string;
@@ -87,18 +101,28 @@ export class TrainingController {
       if (type === 'updated' && old && sameSpec(object, old)) return; // our own status write
       queue.add(key);
     });
-    pods.onChange(({ object }) => {
-      const training = object.metadata?.labels?.[TRAINING_LABEL];
-      // What has been begun is brought to its end before more is begun.
-      if (training !== undefined) queue.add(`${object.metadata?.namespace}/${training}`, { priority: 1 });
-    });
+    const wake = (pod: V1Pod, priority: number) => {
+      const { namespace, labels } = pod.metadata ?? {};
+      const training = labels?.[TRAINING_LABEL] ?? labels?.[RELEASE_LABEL];
+      if (training !== undefined) queue.add(`${namespace}/${training}`, { priority });
+    };
+    // What has been begun is brought to its end before more is begun.
+    pods.onChange(({ object }) => wake(object, 1));
     nodes.onChange(({ type, object, old }) => {
       if (type === 'updated' && old && sameNode(object, old)) return;
-      for (const pod of pods.byIndex(BY_NODE, object.metadata?.name ?? '')) {
-        const training = pod.metadata?.labels?.[TRAINING_LABEL];
-        // A notice is a matter of seconds: it overtakes whatever else waits.
-        if (training !== undefined) queue.add(`${pod.metadata?.namespace}/${training}`, { priority: 10 });
-      }
+      // A notice is a matter of seconds: it overtakes whatever else waits.
+      for (const pod of pods.byIndex(BY_NODE, object.metadata?.name ?? '')) wake(pod, 10);
+    });
+    options.datasets.onChange(({ object }) => {
+      for (const training of trainings.byIndex(BY_DATASET, keyOf(object))) if (!training.status?.dataset) queue.add(keyOf(training));
+    });
+    options.evaluations.onChange(({ object }) => {
+      for (const training of trainings.byIndex(BY_GATE, keyOf(object)))
+        if (training.status?.phase === 'Complete') queue.add(keyOf(training));
+    });
+    options.tasks.onFirst(({ namespace, pod }) => {
+      const found = pods.get(namespace, pod);
+      if (found) wake(found, 0);
     });
     book.onRoom(() => this.#wakeWaiting());
     clusters.onHealth((cluster) => {
@@ -182,7 +206,9 @@ export class TrainingController {
     });
     const byUid = new Map(views.map((v) => [v.name, v.uid]));
     const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
-    const problem = training.status?.world ? null : await this.#missing(training);
+    const { namespace } = training.metadata;
+    const dataset = datasetFor(training, this.#o.datasets.get(namespace, training.spec.dataset.name ?? ''));
+    const problem = training.status?.world ? null : ((await this.#missing(training)) ?? dataset.problem);
     return {
       training,
       pods: new Map(views.map((v) => [v.name, v])),
@@ -190,35 +216,31 @@ export class TrainingController {
       get pools() {
         return book.viewsFor(training);
       },
-      datasetUri: training.spec.dataset.uri ?? null,
+      dataset: dataset.use,
+      release: this.#observeRelease(key, training, now),
       problem,
       podRefusal: this.#podRefusals.get(key) ?? null,
       listeningSince: this.#listeningSince,
     };
   }
 
-  /** What the spec names and the cluster lacks, in one sentence, or null. Secrets are read by name only when nothing runs yet. */
-  async #missing(training: VicunaTraining): Promise<TrainingState['problem']> {
-    const namespace = training.metadata.namespace ?? 'default';
-    for (const { name } of training.spec.credentials ?? []) {
-      try {
-        await this.#o.client.get<V1Secret>(SECRET, namespace, name);
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-        return {
-          reason: 'MissingSecret',
-          message: `spec.credentials: Secret "${name}" does not exist in namespace ${namespace}: create it, and the training starts by itself`,
-        };
-      }
-    }
-    if (training.spec.dataset.uri === undefined) {
-      const name = training.spec.dataset.name ?? '';
-      return {
-        reason: 'MissingDataset',
-        message: `spec.dataset: VicunaDataset "${name}" does not exist in namespace ${namespace}: create it, or give dataset.uri`,
-      };
-    }
-    return null;
+  /** A Secret that the spec names and the cluster lacks, in one sentence, or null. They are read by name only when nothing runs yet. */
+  #missing({ metadata, spec }: VicunaTraining): Promise<TrainingState['problem']> {
+    const secrets = spec.credentials.map(({ name }) => ({ field: 'spec.credentials', name }));
+    return missingSecret(this.#o.client, metadata.namespace ?? 'default', secrets);
+  }
+
+  #observeRelease(key: string, { metadata, spec, status }: VicunaTraining, now: number): TrainingState['release'] {
+    const { clusters, tasks, evaluations, book } = this.#o;
+    const { pods, nodes } = clusters;
+    const { release } = spec;
+    if (release === undefined || status?.phase !== 'Complete') return null;
+    const { namespace = 'default', uid = '' } = metadata;
+    return {
+      ...observeTasks(pods.byIndex(RELEASE_LABEL, key), uid, nodes, tasks, now),
+      pools: book.viewsAtHome(release.placement.pools?.matchLabels ?? {}, 0),
+      evaluation: release.gate === undefined ? null : (evaluations.get(namespace, release.gate.evaluation) ?? null),
+    };
   }
 
   /**
@@ -234,9 +256,10 @@ export class TrainingController {
       if (plan.finalizer !== 'keep') await this.#setFinalizer(found, plan.finalizer);
       await Promise.all([
         this.#writeStatus(key, found, training.status, plan),
-        this.#createPods(training, state, plan),
+        this.#createPods(training, plan),
         ...plan.remove.map((removal) => this.#removePod(training, removal)),
       ]);
+      if (plan.releasePod) await this.#createReleasePod(training, plan.releasePod);
       for (const event of plan.events) recorder.event(found, event);
       for (const observation of plan.observations) book.observe(observation, clock());
     } catch (error) {
@@ -256,7 +279,7 @@ export class TrainingController {
       }
       throw error;
     }
-    if (plan.create.length > 0) this.#podRefusals.delete(key);
+    if (plan.create.length > 0 || plan.releasePod) this.#podRefusals.delete(key);
     if (plan.world && plan.publishAfterStatus) board.publish(key, plan.world);
     if (!plan.world && plan.status.world === undefined) board.withdraw(key);
     if (plan.status.phase === 'Waiting') this.#waiting.add(key);
@@ -306,17 +329,12 @@ export class TrainingController {
     trainings.upsert(written);
   }
 
-  async #createPods(training: VicunaTraining, state: TrainingState, plan: Plan): Promise<void> {
+  async #createPods(training: VicunaTraining, plan: Plan): Promise<void> {
     if (plan.group) await this.#createGroup(training, plan.group);
-    await Promise.all(plan.create.map((pod) => this.#createPod(training, state, pod, plan.group)));
+    await Promise.all(plan.create.map((pod) => this.#createPod(training, pod, plan.group)));
   }
 
-  async #createPod(
-    training: VicunaTraining,
-    state: TrainingState,
-    planned: Plan['create'][number],
-    group: PlannedGroup | null,
-  ): Promise<void> {
+  async #createPod(training: VicunaTraining, planned: Plan['create'][number], group: PlannedGroup | null): Promise<void> {
     const { clusters, book, operatorUrl, podGroups } = this.#o;
     const pool: GpuPool | undefined = book.pool(planned.pool);
     const place = pool && clusters.place(clusterOfPool(pool));
@@ -326,7 +344,6 @@ export class TrainingController {
       training,
       ...planned,
       pool,
-      datasetUri: state.datasetUri ?? '',
       group: podGroups && group && isHome ? group.name : null,
       operatorUrl: pool.spec.cluster?.workerUrl ?? operatorUrl,
       home: isHome ? null : clusters.homeId,
@@ -342,6 +359,21 @@ export class TrainingController {
         'Invalid',
         `cluster ${place.cluster} has no namespace ${namespace}: create it there, with the Secrets that workers need`,
       );
+    }
+  }
+
+  async #createReleasePod(training: VicunaTraining, planned: NonNullable<Plan['releasePod']>): Promise<void> {
+    const { client, clusters, book, operatorUrl } = this.#o;
+    const { release } = training.spec;
+    const pool = planned.pool === null ? null : book.pool(planned.pool);
+    if (release === undefined || pool === undefined) return;
+    const { namespace = 'default', name = '' } = training.metadata;
+    const program = releaseProgram(training, release);
+    const pod = taskPod({ planned, namespace, label: [RELEASE_LABEL, name], owner: ownerOf(training), pool, program, operatorUrl });
+    try {
+      clusters.pods.upsert(await client.create(POD, pod));
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
     }
   }
 

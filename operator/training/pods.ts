@@ -20,7 +20,6 @@ export interface WorkerPodRequest {
   readonly generation: number;
   readonly rank: number;
   readonly pool: GpuPool;
-  readonly datasetUri: string;
   /** Name of the PodGroup that the pod is scheduled with, or null. */
   readonly group: string | null;
   /** Base URL under which pods reach the operator. */
@@ -53,7 +52,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   const queue = training.metadata.labels?.[QUEUE_LABEL];
   const resources = workerResources(training, pool);
   const { model, checkpoint } = training.spec;
-  const claims = claimVolumes([model.base, model.tokenizer ?? '', request.datasetUri, checkpoint.storage]);
+  const claims = claimVolumes([model.base, model.tokenizer ?? '', ...Object.values(datasetOf(training)), checkpoint.storage]);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -117,6 +116,13 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   };
 }
 
+/** What to train on: the spec's own URI, or what its VicunaDataset has made, as the status keeps it. */
+function datasetOf({ spec, status }: VicunaTraining): Record<string, string> {
+  if (spec.dataset.uri !== undefined) return { uri: spec.dataset.uri };
+  const { uri = '', validationUri } = status?.dataset ?? {};
+  return { uri, ...(validationUri === undefined ? {} : { validationUri }) };
+}
+
 /** Ties what is made for a training to it: it is removed with it. */
 export function ownerOf({ metadata }: VicunaTraining) {
   return {
@@ -157,12 +163,12 @@ function gpusOnly(resources: Record<string, string>, pool: GpuPool): Record<stri
  * Variables of the user's own come before those in it.
  */
 function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1EnvVar[] {
-  const { training, datasetUri, operatorUrl } = request;
+  const { training, operatorUrl } = request;
   const { spec } = training;
   const { base, tokenizer } = spec.model;
   const config = {
     model: { base: workerUri(base), ...(tokenizer === undefined ? {} : { tokenizer: workerUri(tokenizer) }) },
-    dataset: { uri: workerUri(datasetUri) },
+    dataset: Object.fromEntries(Object.entries(datasetOf(training)).map(([name, uri]) => [name, workerUri(uri)])),
     recipe: resolveRecipe(training),
     checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
   };

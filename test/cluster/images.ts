@@ -34,6 +34,7 @@ async function makeImages(): Promise<string> {
   const operator = await builtLayer(buildOperator, 'opt/vicuna/operator');
   const notifier = await builtLayer(buildNotifier, 'opt/vicuna/notifier');
   const judge = await builtLayer(buildJudge, 'opt/vicuna/judge');
+  const data = await python('data', 'vicuna_data');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
@@ -57,6 +58,7 @@ async function makeImages(): Promise<string> {
       env: {},
     },
     { name: 'vicuna/judge:dev', layers: [base, node, judge], command: ['node', '/opt/vicuna/judge/main.js'], env: {} },
+    { name: 'vicuna/data:dev', layers: [base, trainer, data], command: ['python3', '-m', 'vicuna_data'], env },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }
