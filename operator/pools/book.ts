@@ -1,4 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { durationSeconds } from '../api/duration.ts';
 import { gibOf } from '../api/forms.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
@@ -185,6 +186,7 @@ export class PoolBook {
       blockedUntil: memory.blockedUntil !== null && memory.blockedUntil > this.#clock() ? memory.blockedUntil : null,
       remainingLifeHours: remainingLifeHours(memory),
       seen: freeSlots > 0 ? look(memory.availability, true, this.#clock() / 1_000) : memory.availability,
+      noticeSeconds: durationSeconds(spec.notice),
       egressPerGiB: Number(spec.egress?.pricePerGiB ?? 0),
     };
   }

@@ -26,6 +26,8 @@ export interface PoolView {
   readonly remainingLifeHours: number | null;
   /** How its spot came and went; null = never looked at. */
   readonly seen: Availability | null;
+  /** Between the notice of a loss and the loss, seconds. */
+  readonly noticeSeconds: number;
   /** US dollars that reading a checkpoint here costs. */
   readonly egressPerGiB: number;
 }
