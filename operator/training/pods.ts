@@ -50,8 +50,9 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   const [own = { name: CONTAINER }, others] = splitContainers(templateSpec.containers ?? []);
   const queue = training.metadata.labels?.[QUEUE_LABEL];
   const resources = workerResources(training, pool);
-  const { model, checkpoint } = training.spec;
-  const claims = claimVolumes([model.base, model.tokenizer ?? '', request.datasetUri, checkpoint.storage]);
+  const { model, dataset, checkpoint } = training.spec;
+  const uris = [model.base, model.tokenizer ?? '', request.datasetUri, dataset.validation?.uri ?? '', checkpoint.storage];
+  const claims = claimVolumes(uris);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -156,9 +157,13 @@ function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1Env
   const { training, datasetUri, operatorUrl } = request;
   const { spec } = training;
   const { base, tokenizer } = spec.model;
+  const { validation } = spec.dataset;
   const config = {
     model: { base: workerUri(base), ...(tokenizer === undefined ? {} : { tokenizer: workerUri(tokenizer) }) },
-    dataset: { uri: workerUri(datasetUri) },
+    dataset: {
+      uri: workerUri(datasetUri),
+      ...(validation === undefined ? {} : { validation: { ...validation, uri: workerUri(validation.uri) } }),
+    },
     recipe: resolveRecipe(training),
     checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
   };
