@@ -166,6 +166,7 @@ export const SERVING_CONDITIONS = {
       Starting: 'replicas are on their way; the message says which models wait for them, and for what',
       GatewayStarting: 'the gateway is on its way',
       Suspended: 'spec.suspend is true',
+      MissingSecret: 'a Secret that the spec names does not exist: create it, and it is found by itself',
       Refused: 'the API server refuses what the operator makes for it; the message has its words, and it is tried again by itself',
     },
   },
@@ -175,6 +176,7 @@ export const SERVING_CONDITIONS = {
       Placed: 'the message says how many replicas are in which pools',
       NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
       NoCapacity: 'pools match, but none has room for all replicas now: it is tried again by itself',
+      NoPlan: 'no grouping of the models on shared GPUs was found; the message says why',
     },
   },
   MetricsAvailable: {
