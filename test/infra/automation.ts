@@ -36,15 +36,10 @@ export async function createEnvironment(stackName: StackName, { kubernetes, secr
       join(plugins, `pulumi-resource-${name}`),
       `exec "${process.execPath}" "${join(import.meta.dirname, 'provider', 'main.ts')}" ${name} "$@"`,
     );
-  // What comes with the installer as a script: it runs policy packs by Node.
-  executable(
-    join(plugins, 'pulumi-analyzer-policy-nodejs'),
-    `exec "${process.execPath}" "${join(ROOT, 'node_modules', '@pulumi', 'pulumi', 'cmd', 'run-policy-pack', 'index.js')}" "$@"`,
-  );
   mkdirSync(join(directory, 'bin'));
   symlinkSync(toolPath('pulumi'), join(directory, 'bin', 'pulumi'));
   const envVars = {
-    PATH: [plugins, dirname(process.execPath), process.env.PATH].join(':'),
+    PATH: [plugins, join(POLICY_PACK, 'bin'), dirname(process.execPath), process.env.PATH].join(':'),
     PULUMI_HOME: join(directory, 'home'),
     PULUMI_CONFIG_PASSPHRASE: 'a passphrase for the test',
     PULUMI_SKIP_UPDATE_CHECK: 'true',

@@ -2,8 +2,9 @@
 import type { Members, Type } from './sdk-types.ts';
 
 /** How the engine writes a value that is known only once something else is there, and one that is secret. */
+export const UNKNOWN = '04da6b54-80e4-46f7-96ec-b56ff0331ba9';
 const UNKNOWNS = new Set([
-  '04da6b54-80e4-46f7-96ec-b56ff0331ba9',
+  UNKNOWN,
   '1c4a061d-8072-4f0a-a4cb-0ff528b18fe7',
   '3eeb2bf0-c639-47a8-9e75-3b44932eb421',
   '6a19a0b0-7e62-4c92-b797-7f8e31da9cc2',

@@ -2,19 +2,17 @@
 // properties that are unknown, missing or of another type, things that exist already, and removals of what is still in use.
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { type CheckResult, type DiffResult, main, type Provider } from '@pulumi/pulumi/provider/index.js';
 import { answer, computed } from '../computed.ts';
-import { deeplyPlain, isUnknown, problemsOf } from './check.ts';
+import { deeplyPlain, isUnknown, type Problem, problemsOf, UNKNOWN } from './check.ts';
 import { isCustomKind, type KubeObject, RealCluster } from './kubernetes.ts';
 import { SdkTypes } from './sdk-types.ts';
+import { type Cloud, type Properties, serve } from './server.ts';
 import { Store } from './store.ts';
-
-type Properties = Record<string, unknown>;
 
 /** Where the inputs of a thing are kept in its outputs, to be compared with the next ones. */
 const INPUTS = '__inputs';
 
-class FakeCloud implements Provider {
+class FakeCloud implements Cloud {
   /** That of the SDK, which the engine compares it with. */
   readonly version: string;
   readonly #package: string;
@@ -32,51 +30,62 @@ class FakeCloud implements Provider {
     this.#cluster = name === 'kubernetes' && kubectl && kubeconfig ? new RealCluster(kubectl, kubeconfig) : null;
   }
 
-  async check(urn: string, _olds: Properties, news: Properties): Promise<CheckResult> {
+  checkConfig(inputs: Properties): Problem[] {
+    // Values come as texts here, whatever they are.
+    const known = this.#types.providerInputs();
+    return Object.keys(inputs)
+      .filter((key) => !known.has(key) && key !== 'version' && !key.startsWith('__'))
+      .map((property) => ({ property, reason: 'there is no such property' }));
+  }
+
+  check(urn: string, inputs: Properties): Problem[] {
     const { type } = parts(urn);
     const members = this.#types.inputsOf(type);
-    if (members === null)
-      return this.#package === 'kubernetes' && isCustomKind(type)
-        ? { inputs: news }
-        : { failures: [{ property: '', reason: `@pulumi/${this.#package} has no type ${type}` }] };
-    const failures = problemsOf(members, news);
-    return failures.length > 0 ? { failures } : { inputs: news };
+    if (members !== null) return problemsOf(members, inputs);
+    const isCustom = this.#package === 'kubernetes' && isCustomKind(type);
+    return isCustom ? [] : [{ property: '', reason: `@pulumi/${this.#package} has no type ${type}` }];
   }
 
-  async diff(_id: string, _urn: string, olds: Properties, news: Properties): Promise<DiffResult> {
-    const changes = JSON.stringify(sorted(olds[INPUTS])) !== JSON.stringify(sorted(news));
-    return { changes };
+  isChanged(outputs: Properties, inputs: Properties): boolean {
+    return JSON.stringify(sorted(outputs[INPUTS])) !== JSON.stringify(sorted(inputs));
   }
 
-  async create(urn: string, inputs: Properties) {
+  async create(urn: string, inputs: Properties, preview: boolean) {
     const { type, name } = parts(urn);
-    const plain = known(inputs, urn);
     const id = identifier(type, urn);
+    if (preview) return { id, outputs: this.#foreseen(type, name, inputs) };
+    const plain = known(inputs, urn);
     if (this.#isReal(type)) await this.#cluster?.apply(plain as unknown as KubeObject);
     this.#store.add({ type, id, inputs: plain });
-    return { id, outs: this.#outputs(type, name, inputs, plain) };
+    return { id, outputs: this.#outputs(type, name, inputs, plain) };
   }
 
-  async update(id: string, urn: string, _olds: Properties, news: Properties) {
+  async update(id: string, urn: string, inputs: Properties, preview: boolean): Promise<Properties> {
     const { type, name } = parts(urn);
-    const plain = known(news, urn);
+    if (preview) return this.#foreseen(type, name, inputs);
+    const plain = known(inputs, urn);
     if (this.#isReal(type)) await this.#cluster?.apply(plain as unknown as KubeObject);
     this.#store.replace({ type, id, inputs: plain });
-    return { outs: this.#outputs(type, name, news, plain) };
+    return this.#outputs(type, name, inputs, plain);
   }
 
-  async delete(id: string, urn: string, properties: Properties): Promise<void> {
+  async delete(id: string, urn: string, outputs: Properties): Promise<void> {
     this.#store.remove(id);
-    if (this.#isReal(parts(urn).type)) await this.#cluster?.delete(deeplyPlain(properties[INPUTS]) as KubeObject);
+    if (this.#isReal(parts(urn).type)) await this.#cluster?.delete(deeplyPlain(outputs[INPUTS]) as KubeObject);
   }
 
-  async invoke(token: string, inputs: Properties) {
-    return { outputs: answer(token, inputs) };
+  invoke(token: string, args: Properties): Properties {
+    return answer(token, args);
   }
 
   /** Releases are installed by Helm, and Google's own kinds are served by Google's clusters only. */
   #isReal(type: string): boolean {
     return this.#cluster !== null && !/helm\.sh|gateway\.networking|networking\.gke/.test(type);
+  }
+
+  /** Before it is made, a thing is known by what was asked for. */
+  #foreseen(type: string, name: string, inputs: Properties): Properties {
+    return masked(computed(type, name, deeplyPlain(inputs) as Properties), inputs) as Properties;
   }
 
   #outputs(type: string, name: string, inputs: Properties, plain: Properties): Properties {
@@ -105,6 +114,15 @@ function known(inputs: Properties, urn: string): Properties {
   return value;
 }
 
+/** `value` with everything unknown that `asked` does not say. */
+function masked(value: unknown, asked: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return asked ?? UNKNOWN;
+  const of = (asked ?? {}) as Properties;
+  if (asked === undefined) return UNKNOWN;
+  const keys = new Set([...Object.keys(value), ...Object.keys(of)]);
+  return Object.fromEntries([...keys].map((key) => [key, masked((value as Properties)[key] ?? null, of[key])]));
+}
+
 /** With keys in one order, so that equal values are equal texts. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
@@ -116,5 +134,5 @@ function sorted(value: unknown): unknown {
   );
 }
 
-const [name = '', ...rest] = process.argv.slice(2);
-await main(new FakeCloud(name, process.env), rest);
+const [name = ''] = process.argv.slice(2);
+await serve(new FakeCloud(name, process.env));

@@ -42,6 +42,12 @@ export class SdkTypes {
     return start < 0 ? null : this.#members(block(text, start));
   }
 
+  /** The inputs of the provider itself. */
+  providerInputs(): Members {
+    const text = readFileSync(join(MODULES, this.#package, 'provider.d.ts'), 'utf8').split('\n');
+    return this.#members(block(text, text.indexOf('export interface ProviderArgs {')));
+  }
+
   #members(text: string): Members {
     const { program } = parseSync('inputs.d.ts', text, { lang: 'dts' });
     const [statement] = program.body as unknown as Node[];
