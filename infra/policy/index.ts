@@ -1,4 +1,4 @@
-// The policy pack: `pulumi preview --policy-pack ../policy`.
+// The policy pack: `PATH=$PWD/../policy/bin:$PATH pulumi preview --policy-pack ../policy`.
 import { PolicyPack, type ResourceValidationPolicy, type StackValidationPolicy } from '@pulumi/policy';
 import { RESOURCE_RULES, type Resource, STACK_RULES } from './rules.ts';
 
