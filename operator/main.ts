@@ -171,6 +171,7 @@ const servingQueue = newQueue('vicunaserving');
 const servingController = new ServingController({
   client,
   servings,
+  trainings,
   pods,
   nodes,
   deployments,

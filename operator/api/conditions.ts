@@ -154,6 +154,7 @@ export const SERVING_CONDITIONS = {
       Starting: 'replicas are on their way; the message says which models wait for them, and for what',
       GatewayStarting: 'the gateway is on its way',
       Suspended: 'spec.suspend is true',
+      TrainingNotReady: 'a VicunaTraining that a model comes from is not released yet; the message says how far it is',
       Refused: 'the API server refuses what the operator makes for it; the message has its words, and it is tried again by itself',
     },
   },

@@ -2,6 +2,7 @@ import type { V1Deployment, V1Lease, V1Node, V1Pod } from '@kubernetes/client-no
 import type { Logger } from 'pino';
 import { gibOf } from '../api/forms.ts';
 import { SERVING, type ServedModel, servingWithDefaults, type VicunaServing, type VicunaServingStatus } from '../api/vicuna-serving.ts';
+import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
@@ -22,6 +23,7 @@ import type { Scaling } from './scaling.ts';
 import { secretsOf } from './secrets.ts';
 import { ServingObjects } from './serving-objects.ts';
 import { type GroupsState, type ServingState, unitsOf } from './state.ts';
+import { waitingStatus, withTrainings } from './trained-models.ts';
 
 export const PODS_BY_SERVING = 'serving';
 export const PODS_BY_NODE = 'node';
@@ -37,6 +39,7 @@ const TOTALS_MS = 25_000;
 export interface ServingControllerOptions {
   readonly client: KubeClient;
   readonly servings: Informer<VicunaServing>;
+  readonly trainings: Informer<VicunaTraining>;
   readonly pods: Informer<V1Pod>;
   readonly nodes: Informer<V1Node>;
   readonly deployments: Informer<V1Deployment>;
@@ -102,8 +105,12 @@ export class ServingController {
       if (!found) this.#forget(key);
       return; // what belongs to it goes with it
     }
-    const serving = servingWithDefaults(found);
     const now = clock();
+    const { serving, waiting } = withTrainings(servingWithDefaults(found), (training) => this.#o.trainings.get(namespace, training));
+    if (waiting !== null) {
+      queue.addAfter(key, MISSING_AGAIN_MS);
+      return this.#writeStatus(found, waitingStatus(found, waiting, now));
+    }
     const missing = await this.#missingSecret(key, serving);
     if (missing !== null) queue.addAfter(key, MISSING_AGAIN_MS);
     // What it has been promised and has not used is free again while it is planned anew.
