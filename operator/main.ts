@@ -195,6 +195,7 @@ const servingController = new ServingController({
   client,
   servings,
   clusters,
+  trainings,
   leases,
   queue: servingQueue,
   book,

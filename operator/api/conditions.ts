@@ -167,6 +167,7 @@ export const SERVING_CONDITIONS = {
       GatewayStarting: 'the gateway is on its way',
       Suspended: 'spec.suspend is true',
       MissingSecret: 'a Secret that the spec names does not exist: create it, and it is found by itself',
+      TrainingNotReady: 'a VicunaTraining that a model comes from is not released yet; the message says how far it is',
       Refused: 'the API server refuses what the operator makes for it; the message has its words, and it is tried again by itself',
     },
   },

@@ -2,6 +2,7 @@ import type { V1Lease, V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { gibOf } from '../api/forms.ts';
 import { SERVING, type ServedModel, servingWithDefaults, type VicunaServing, type VicunaServingStatus } from '../api/vicuna-serving.ts';
+import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { type Clusters, clusterOfPool, type Place } from '../clusters/clusters.ts';
 import { clusterOf, nodeIn } from '../clusters/located.ts';
 import { ApiError, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
@@ -25,6 +26,7 @@ import type { Scaling } from './scaling.ts';
 import { secretsOf } from './secrets.ts';
 import { ServingObjects } from './serving-objects.ts';
 import { type GroupsState, type ServingState, unitsOf } from './state.ts';
+import { waitingStatus, withTrainings } from './trained-models.ts';
 
 export const PODS_BY_SERVING = 'serving';
 export const PODS_BY_NODE = 'node';
@@ -43,6 +45,7 @@ export interface ServingControllerOptions {
   readonly client: KubeClient;
   readonly servings: Informer<VicunaServing>;
   readonly clusters: Clusters;
+  readonly trainings: Informer<VicunaTraining>;
   readonly leases: Informer<V1Lease>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
@@ -114,8 +117,12 @@ export class ServingController {
     }
     // Who cannot see all replicas yet would take those that he does not see for lost.
     if (!this.#o.clusters.areSettled()) return queue.addAfter(key, UNSETTLED_AGAIN_MS);
-    const serving = servingWithDefaults(found);
     const now = clock();
+    const { serving, waiting } = withTrainings(servingWithDefaults(found), (training) => this.#o.trainings.get(namespace, training));
+    if (waiting !== null) {
+      queue.addAfter(key, MISSING_AGAIN_MS);
+      return this.#writeStatus(found, waitingStatus(found, waiting, now));
+    }
     const missing = await this.#missingSecret(key, serving);
     if (missing !== null) queue.addAfter(key, MISSING_AGAIN_MS);
     // What it has been promised and has not used is free again while it is planned anew.
