@@ -12,6 +12,7 @@ export const TRAINING_CONDITIONS = {
       Placed: 'the message names the pool, what it costs and how long it is expected to last',
       NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
       NoCapacity: 'pools match, but none has room now: it is tried again by itself',
+      DoesNotFit: 'the model is too large for the GPUs of every pool: take more workers, larger GPUs or an adapter',
       TooExpensive: 'pools have room, but not below spec.placement.maxPricePerHour',
       BudgetSpent: 'spec.placement.budget is spent: raise it to go on from the last checkpoint',
       MissingSecret: 'a Secret of spec.credentials does not exist: create it, and the training starts by itself',

@@ -4,7 +4,7 @@ import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
-import { betterPlace, checkpointIntervalFor, choosePool, keepDecision } from './placement.ts';
+import { betterPlace, checkpointIntervalFor, choosePool, keepDecision, keepEstimate, shortageNote } from './placement.ts';
 import { podGroupName, workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
@@ -125,6 +125,7 @@ export function formNext(d: Draft): boolean {
   }
   const better = reason === 'move' && status.world ? betterPlace(d, status.world) : null;
   const choice = better ?? choosePool(d, { min, max });
+  keepEstimate(d);
   if (choice.pool === null) {
     keepDecision(d, choice);
     d.condition('Placed', 'False', choice.reason, choice.message);
@@ -139,7 +140,7 @@ export function formNext(d: Draft): boolean {
   const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   keepDecision(d, choice);
-  d.condition('Placed', 'True', 'Placed', choice.message);
+  d.condition('Placed', 'True', 'Placed', `${choice.message}${shortageNote(d, choice.pool.name)}`);
   return false;
 }
 
