@@ -5,6 +5,7 @@ import type { V1DaemonSet, V1Deployment, V1Service } from '@kubernetes/client-no
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { alertRules } from '../../charts/alerts.ts';
+import { servingWithDefaults } from '../../operator/api/vicuna-serving.ts';
 import { VERSION } from '../../operator/config.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { type KubeObject, NODE, POD } from '../../operator/kube/types.ts';
@@ -100,7 +101,9 @@ describe('values', () => {
     const monitor = named(objects, 'ServiceMonitor') as { spec?: { selector: { matchLabels: object }; endpoints: { port: string }[] } };
     expect(service.metadata?.labels).toMatchObject(monitor.spec?.selector.matchLabels ?? {});
     expect(service.spec?.ports?.map((p) => p.name)).toContain(monitor.spec?.endpoints[0]?.port);
-    const [gateway] = gatewayObjects(serving('chat'), 'gateway').filter((o) => o.kind === 'Deployment') as V1Deployment[];
+    const [gateway] = gatewayObjects(servingWithDefaults(serving('chat')), 'gateway').filter(
+      (o) => o.kind === 'Deployment',
+    ) as V1Deployment[];
     const pods = named(objects, 'PodMonitor', `${RELEASE}-servings`) as { spec?: { selector: { matchExpressions: { key: string }[] } } };
     const template = gateway?.spec?.template;
     for (const { key } of pods.spec?.selector.matchExpressions ?? []) expect(Object.keys(template?.metadata?.labels ?? {})).toContain(key);
