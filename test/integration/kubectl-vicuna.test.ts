@@ -211,7 +211,7 @@ describe('with an operator and a training that runs', () => {
     await client.delete(GPU_POOL, undefined, 'watched');
   });
 
-  it('checkpoint --now saves, twice if asked twice', async () => {
+  it('checkpoint --now saves, and waits until it is committed', async () => {
     const { code, out } = await vicuna('checkpoint', 'watched', '--now', '--timeout', '30');
     expect(out).toMatch(new RegExp(`^Step ${HELD_AT} is saved at s3://checkpoints/watched/step-`));
     expect(code).toBe(0);
