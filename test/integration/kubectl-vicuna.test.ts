@@ -1,7 +1,9 @@
 // The plugin as kubectl finds it on the PATH, against a real API server.
 import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
@@ -17,7 +19,7 @@ import { ROOT } from '../cluster/paths.ts';
 import { until } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT, startFakePool } from './fake-gang.ts';
-import { gpuPool, serving, training } from './objects.ts';
+import { exampleFile, gpuPool, serving, training } from './objects.ts';
 
 const PLUGIN = join(ROOT, 'workloads', 'kubectl-vicuna');
 let client: KubeClient;
@@ -126,6 +128,19 @@ describe('kubectl vicuna', () => {
     expect(code).toBe(expected);
   });
 
+  it('plan asks the API server whether the manifest is good, and the operator’s function where it would run', async () => {
+    const planned = await vicuna('plan', '-f', exampleFile('training.yaml'));
+    expect(planned.out).toMatch(/^VicunaTraining default\/\S+\n {2}It would (start now|wait)/);
+    expect(planned.code).toBe(planned.out.includes('It would start now') ? 0 : 1);
+    const names = (await client.list(TRAINING, { namespace: 'default' })).items.map((t) => t.metadata.name);
+    expect(names).not.toContain(parse(readFileSync(exampleFile('training.yaml'), 'utf8')).metadata.name);
+    const bad = join(process.env.VICUNA_TEST_DIRECTORY ?? '', 'bad-training.yaml');
+    writeFileSync(bad, JSON.stringify(training('bad', { 'spec.workers.min': 4, 'spec.workers.max': 2 })));
+    const refused = await vicuna('plan', '-f', bad);
+    expect(refused.err).toMatch(/^Error: .*min \(4\) is larger than max \(2\)/);
+    expect(refused.code).toBe(1);
+  });
+
   it('interrupt asks for --yes, marks the node as the notifier would, and takes it back', async () => {
     const node = () => client.get(NODE, undefined, 'plugged-node');
     // There is no kubelet: without its word the node would soon count as lost.
@@ -196,7 +211,7 @@ describe('with an operator and a training that runs', () => {
     await client.delete(GPU_POOL, undefined, 'watched');
   });
 
-  it('checkpoint --now saves, twice if asked twice', async () => {
+  it('checkpoint --now saves, and waits until it is committed', async () => {
     const { code, out } = await vicuna('checkpoint', 'watched', '--now', '--timeout', '30');
     expect(out).toMatch(new RegExp(`^Step ${HELD_AT} is saved at s3://checkpoints/watched/step-`));
     expect(code).toBe(0);

@@ -1,4 +1,5 @@
 import { SAVE_AFTER_ANNOTATION, TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { pause } from '../../operator/kube/pause.ts';
 import { type Command, type Context, integer, only } from './command.ts';
 import { bytes, clock, since } from './format.ts';
 import { type Paint, table } from './terminal.ts';
@@ -62,7 +63,7 @@ async function saveNow({ session, screen, aside, signal, now }: Context, trainin
       throw new Error(
         `no checkpoint after step ${after} within ${timeoutMs / 1_000} s; the request stands, see kubectl vicuna explain vt/${name}`,
       );
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await pause(POLL_MS, signal);
   }
   return 130;
 }

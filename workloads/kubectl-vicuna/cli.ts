@@ -6,11 +6,12 @@ import { cost } from './cost.ts';
 import { explain } from './explain.ts';
 import { interrupt } from './interrupt.ts';
 import { logs } from './logs.ts';
+import { planCommand } from './plan.ts';
 import type { Session, Where } from './session.ts';
 import { paintFor, type Screen } from './terminal.ts';
 import { top } from './top.ts';
 
-const COMMANDS: readonly Command[] = [top, explain, logs, checkpoint, interrupt, cost];
+const COMMANDS: readonly Command[] = [top, explain, logs, checkpoint, interrupt, cost, planCommand(null)];
 
 /** As kubectl's own. */
 const GLOBALS: Command['options'] = {

@@ -60,17 +60,7 @@ export function explainTraining(training: VicunaTraining, options: ExplainOption
   if (!decision) page.say('No place has been chosen yet; the conditions below say what it waits for.');
   else {
     page.say(`Decided ${clock(Date.parse(decision.decidedAt), now)} (${since(decision.decidedAt, now)} ago): ${decision.message}`);
-    page.table(
-      ['POOL', 'CAPACITY', '$/H', 'WITH LOSSES $/H', 'LASTS', 'VERDICT'],
-      decision.alternatives.map((a) => [
-        a.verdict === 'chosen' ? paint.green(a.pool) : a.pool,
-        a.capacity,
-        a.pricePerHour,
-        a.effectivePricePerHour ?? '-',
-        a.lastsHours === undefined ? '-' : `${a.lastsHours}h`,
-        a.verdict,
-      ]),
-    );
+    page.lines.push(...alternativesTable(decision.alternatives, paint));
   }
   if (status.next) page.say(`Forming: ${forming(status.next, now)}`);
   page.say(terms(training));
@@ -101,6 +91,26 @@ export function explainTraining(training: VicunaTraining, options: ExplainOption
   }
   costs(page, status.totals, spec.placement.budget);
   return page.lines;
+}
+
+/** What a decision was weighed against. */
+export function alternativesTable(
+  alternatives: NonNullable<NonNullable<VicunaTraining['status']>['placement']>['alternatives'],
+  paint: Paint,
+): string[] {
+  const [header = '', ...rows] = table(
+    ['POOL', 'CAPACITY', '$/H', 'WITH LOSSES $/H', 'LASTS', 'VERDICT'],
+    alternatives.map((a) => [
+      a.verdict === 'chosen' ? paint.green(a.pool) : a.pool,
+      a.capacity,
+      a.pricePerHour,
+      a.effectivePricePerHour ?? '-',
+      a.lastsHours === undefined ? '-' : `${a.lastsHours}h`,
+      a.verdict,
+    ]),
+    '  ',
+  );
+  return [paint.dim(header), ...rows];
 }
 
 function nowDoing({ status }: VicunaTraining): string {

@@ -3,6 +3,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { durationSeconds } from '../../operator/api/duration.ts';
 import { ApiError } from '../../operator/kube/client.ts';
 import { LineSplitter } from '../../operator/kube/line-splitter.ts';
+import { pause } from '../../operator/kube/pause.ts';
 import { POD, pathOf } from '../../operator/kube/types.ts';
 import { TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { CONTAINER, GENERATION_LABEL, RANK_LABEL } from '../../operator/training/pods.ts';
@@ -123,10 +124,7 @@ async function follow(
       aside.write(`The training is ${status.phase === 'Complete' ? 'complete' : 'failed'}.\n`);
       return;
     }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, LOOK_MS);
-      signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
-    });
+    await pause(LOOK_MS, signal);
   }
 }
 

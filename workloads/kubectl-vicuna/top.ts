@@ -1,6 +1,7 @@
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
 import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { pause } from '../../operator/kube/pause.ts';
 import { type Command, type Context, integer } from './command.ts';
 import { clock, money, since } from './format.ts';
 import { fitted, type Paint, table } from './terminal.ts';
@@ -145,19 +146,16 @@ async function live(context: Context, intervalMs: number): Promise<void> {
     let fault = '';
     for (;;) {
       const scope = session.scope === undefined ? 'all namespaces' : `namespace ${session.namespace}`;
-      const head = `${paint.bold('Vicuna')} · ${session.client.server} · ${scope} · ${clock(now(), now())} · Ctrl-C ends${fault}`;
-      const shown = [head, '', ...lines].slice(0, Math.max(1, screen.rows - 1)).map((line) => fitted(line, screen.columns) + CLEAR_LINE);
+      const head = `${paint.bold('Vicuna')} · ${session.client.server} · ${scope} · ${clock(now(), now())} · Ctrl-C ends`;
+      const shown = [head, fault, ...lines].slice(0, Math.max(1, screen.rows - 1)).map((line) => fitted(line, screen.columns) + CLEAR_LINE);
       screen.write(`${HOME}${shown.join('\r\n')}\r\n${CLEAR_BELOW}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, intervalMs);
-        signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
-      });
+      await pause(intervalMs, signal);
       if (signal.aborted) return;
       try {
         lines = await look(context);
         fault = '';
       } catch (error) {
-        fault = ` · ${paint.red(`old: ${(error as Error).message}`)}`;
+        fault = paint.red(`This is old: ${(error as Error).message}`);
       }
     }
   } finally {
