@@ -45,6 +45,8 @@ export const reportSchema = z.strictObject({
   tokensPerSecond: z.number().min(0).nullable(),
   stepSeconds: seconds.optional(),
   resumedStep: step.optional(),
+  /** The last look at conversations that are not trained on. */
+  validation: z.strictObject({ step, loss: z.number() }).optional(),
   checkpoint: reportedCheckpointSchema.optional(),
   exitCode: z.int().min(-255).max(255).optional(),
   message: z.string().max(2_048).optional(),

@@ -39,6 +39,12 @@ const MANAGER_FORM: Form = {
   sentence: 'no name of a controller: write it as domain/name, such as kueue.x-k8s.io/multikueue',
 };
 
+const PARAMETERS: Form = {
+  pattern: /^[1-9][0-9]{0,3}([.][0-9]{1,3})?[MBT]$/,
+  maxLength: 9,
+  sentence: 'no number of parameters: write it as 350M, 7B or 13.5B',
+};
+
 const INTERVAL: Form = {
   pattern: new RegExp(`^(auto|[1-9][0-9]{0,8}steps|${DURATION_PATTERN.source.slice(1, -1)})$`),
   maxLength: 32,
@@ -60,6 +66,10 @@ const model = z
       'base model to start from: a Hugging Face model directory under s3://, hf://, pvc:// (a PersistentVolumeClaim) or file://. Immutable.',
     ),
     tokenizer: formed(SOURCE_URI, 'tokenizer directory, as a URI. Default: the one of base. Immutable.').optional(),
+    parameters: formed(
+      PARAMETERS,
+      'parameters of the model, such as 7B or 350M, for the estimate of memory and time; pools whose GPUs cannot hold their share are left out. Default: those of the model that the preset is named for, for the estimate alone. Immutable.',
+    ).optional(),
   })
   .describe('model to fine-tune. Immutable.')
   .meta({ 'x-kubernetes-validations': [immutable('spec.model')] });
@@ -71,6 +81,24 @@ const dataset = z
       SOURCE_URI,
       'uri of conversations in ShareGPT form (JSON or JSON lines). Default: none, and name is used. Immutable.',
     ).optional(),
+    tokens: z
+      .int()
+      .min(1)
+      .max(1e15)
+      .optional()
+      .describe('tokens of the dataset, for the estimate of time and cost before the run. Default: unknown. Immutable.'),
+    validation: z
+      .strictObject({
+        uri: formed(SOURCE_URI, 'uri of conversations that are not trained on, in the same form.'),
+        everySteps: z
+          .int()
+          .min(1)
+          .max(1_000_000_000)
+          .default(100)
+          .describe('everySteps the loss on them is measured, and at the end. Default: 100.'),
+      })
+      .optional()
+      .describe('validation: the loss on these conversations is measured while training. Default: none. Immutable.'),
   })
   .describe('dataset to train on: exactly one of name and uri. Immutable.')
   .meta({
@@ -131,6 +159,43 @@ const recipeFields = {
     .optional()
     .describe('activationCheckpointing: recompute activations to save memory. Default: the preset’s.'),
   attention: z.enum(['sdpa', 'flash', 'eager']).optional().describe('attention implementation. Default: the preset’s.'),
+  conversationTemplate: z
+    .enum(['vicuna_v1.1', 'vicuna_v0'])
+    .optional()
+    .describe(
+      'conversationTemplate in which conversations are put to the model: vicuna_v1.1 (USER and ASSISTANT), or vicuna_v0 (### Human and ### Assistant, as in the first release). Default: the preset’s.',
+    ),
+  packing: z
+    .boolean()
+    .optional()
+    .describe(
+      'packing: several conversations in one sequence, which do not see each other; saves what padding costs. Not with attention flash, whose kernel takes no mask. Default: the preset’s.',
+    ),
+  lora: z
+    .strictObject({
+      rank: z.int().min(1).max(1_024).describe('rank of the adapter’s matrices.'),
+      alpha: z.number().positive().max(65_536).optional().describe('alpha: the adapter counts alpha / rank. Default: twice the rank.'),
+      dropout: z.number().min(0).max(0.9).default(0).describe('dropout of the adapter’s input while training. Default: 0.'),
+      targetModules: z
+        .array(z.string().min(1).max(64))
+        .min(1)
+        .max(16)
+        .optional()
+        .meta({ 'x-kubernetes-list-type': 'set' })
+        .describe('targetModules: linear layers that get an adapter, such as q_proj. Default: all of a LLaMA’s decoder layers.'),
+      quantization: z
+        .enum(['none', 'nf4'])
+        .default('none')
+        .describe(
+          'quantization of the frozen base: nf4 keeps it in 4 bits, whole on each GPU (QLoRA); it needs an image for GPUs. Default: none.',
+        ),
+      export: z
+        .enum(['merged', 'adapter'])
+        .default('merged')
+        .describe('export the model with the adapter added in, or the adapter alone in PEFT’s form. Default: merged.'),
+    })
+    .optional()
+    .describe('lora: train an adapter and leave the base as it is. Default: the preset’s.'),
   maxSteps: z
     .int()
     .min(1)
@@ -142,10 +207,21 @@ const recipeFields = {
 const recipe = z
   .strictObject({
     preset: z
-      .enum(['vicuna-7b', 'vicuna-13b', 'alpaca-7b', 'tiny'])
+      .enum(['vicuna-7b', 'vicuna-13b', 'vicuna-7b-2023-03', 'vicuna-13b-2023-03', 'vicuna-7b-qlora', 'alpaca-7b', 'alpaca-13b', 'tiny'])
       .default('vicuna-7b')
       .describe('preset of hyper-parameters to start from; docs/reference/presets.md lists their values. Default: vicuna-7b. Immutable.'),
-    overrides: z.strictObject(recipeFields).default({}).describe('overrides of single values of the preset. Default: none. Immutable.'),
+    overrides: z
+      .strictObject(recipeFields)
+      .default({})
+      .describe('overrides of single values of the preset. Default: none. Immutable.')
+      .meta({
+        'x-kubernetes-validations': [
+          {
+            rule: "!has(self.packing) || !self.packing || !has(self.attention) || self.attention != 'flash'",
+            message: 'packing needs a mask between conversations, which the flash kernel does not take: use attention sdpa',
+          },
+        ],
+      }),
   })
   .prefault({})
   .describe('recipe: how to train. Immutable.')
@@ -488,6 +564,31 @@ const releaseStatus = z
   })
   .describe('release: its pod, and what was released.');
 
+const estimate = z
+  .object({
+    parameters: z.string().max(16).describe('parameters of the model that it is made for.'),
+    message: z.string().max(1_024).describe('message: what it takes, and what is not known, in one sentence.'),
+    pools: z
+      .array(
+        z.object({
+          pool: z.string().max(253).describe('pool that it is for.'),
+          fits: z.boolean().optional().describe('fits: whether the smallest world has memory enough there. Default: not known.'),
+          neededMemory: z.string().max(16).optional().describe('neededMemory of one GPU in the smallest world.'),
+          gpuMemory: z.string().max(16).optional().describe('gpuMemory that one GPU has.'),
+          hours: z
+            .number()
+            .min(0)
+            .optional()
+            .describe('hours that the whole training takes there with max workers, without interruptions.'),
+          cost: z.string().max(32).optional().describe('cost of these hours, in US dollars.'),
+        }),
+      )
+      .max(32)
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['pool'] })
+      .describe('pools that have the right accelerator, at most 32.'),
+  })
+  .describe('estimate of memory, time and cost before the run; docs/training.md says how it is made, and how rough it is.');
+
 const status = z
   .object({
     observedGeneration: z.int().min(0).optional().describe('observedGeneration is the metadata.generation that the status speaks of.'),
@@ -511,6 +612,7 @@ const status = z
     world: world.optional(),
     next: next.optional(),
     placement: placementDecision.optional(),
+    estimate: estimate.optional(),
     progress: z
       .object({
         step: z.int().min(0).describe('step reached.'),
@@ -518,6 +620,8 @@ const status = z
         display: z.string().max(32).describe('display of step and total, for printing.'),
         epoch: z.number().min(0).describe('epoch reached, with fraction.'),
         loss: z.number().optional().describe('loss of the last step.'),
+        validationLoss: z.number().optional().describe('validationLoss: the last loss on dataset.validation.'),
+        validationStep: z.int().min(0).optional().describe('validationStep at which it was measured.'),
         lossDisplay: z.string().max(32).optional().describe('lossDisplay: the loss, for printing.'),
         tokensPerSecond: z.number().min(0).optional().describe('tokensPerSecond of all workers.'),
         stepSeconds: z.number().min(0).optional().describe('stepSeconds that a step takes, in seconds.'),

@@ -71,6 +71,12 @@ export const METRICS = {
     labels: TRAINING,
     help: 'Training loss of the last reported step.',
   },
+  trainingValidationLoss: {
+    name: 'vicuna_training_validation_loss',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Loss on the conversations of spec.dataset.validation, as last measured.',
+  },
   trainingTokensPerSecond: {
     name: 'vicuna_training_tokens_per_second',
     type: 'gauge',

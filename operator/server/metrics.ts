@@ -149,6 +149,7 @@ export class OperatorMetrics {
     if (report.totalSteps > 0) set('trainingTotalSteps', report.totalSteps);
     set('trainingEpoch', report.epoch);
     if (report.loss !== null) set('trainingLoss', report.loss);
+    if (report.validation) set('trainingValidationLoss', report.validation.loss);
     set('trainingTokensPerSecond', report.state === 'running' ? (report.tokensPerSecond ?? 0) : 0);
     const { checkpoint } = report;
     if (checkpoint === undefined) return;

@@ -58,7 +58,10 @@ describe("a worker's pod", () => {
     const made = pod({ dataset: { name: 'chats' } }, null, {
       dataset: { name: 'chats', uri: 'pvc://d/train', validationUri: 's3://d/val' },
     });
-    expect(JSON.parse(told(made).VICUNA_CONFIG ?? '').dataset).toEqual({ uri: 'file:///mnt/claims/d/train', validationUri: 's3://d/val' });
+    expect(JSON.parse(told(made).VICUNA_CONFIG ?? '').dataset).toEqual({
+      uri: 'file:///mnt/claims/d/train',
+      validation: { uri: 's3://d/val', everySteps: 100 },
+    });
     expect(container(made)?.volumeMounts?.map((m) => m.mountPath)).toContain('/mnt/claims/d');
   });
 

@@ -50,7 +50,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   const queue = training.metadata.labels?.[QUEUE_LABEL];
   const resources = workerResources(training, pool);
   const { model, checkpoint } = training.spec;
-  const claims = claimVolumes([model.base, model.tokenizer ?? '', ...Object.values(datasetOf(training)), checkpoint.storage]);
+  const { uri, validation } = datasetOf(training);
+  const claims = claimVolumes([model.base, model.tokenizer ?? '', uri, validation?.uri ?? '', checkpoint.storage]);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -112,11 +113,15 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   };
 }
 
-/** What to train on: the spec's own URI, or what its VicunaDataset has made, as the status keeps it. */
-function datasetOf({ spec, status }: VicunaTraining): Record<string, string> {
-  if (spec.dataset.uri !== undefined) return { uri: spec.dataset.uri };
-  const { uri = '', validationUri } = status?.dataset ?? {};
-  return { uri, ...(validationUri === undefined ? {} : { validationUri }) };
+/** How often the loss on a VicunaDataset's validation part is measured, steps. */
+const VALIDATION_STEPS = 100;
+
+/** What to train on, and what to measure the loss on: the spec's own URIs, or what its VicunaDataset has made, as the status keeps it. */
+function datasetOf({ spec, status }: VicunaTraining): { uri: string; validation?: { uri: string; everySteps: number } } {
+  const made = status?.dataset;
+  const validation =
+    spec.dataset.validation ?? (made?.validationUri === undefined ? undefined : { uri: made.validationUri, everySteps: VALIDATION_STEPS });
+  return { uri: spec.dataset.uri ?? made?.uri ?? '', ...(validation === undefined ? {} : { validation }) };
 }
 
 /** Ties what is made for a training to it: it is removed with it. */
@@ -162,9 +167,13 @@ function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1Env
   const { training, operatorUrl } = request;
   const { spec } = training;
   const { base, tokenizer } = spec.model;
+  const { uri, validation } = datasetOf(training);
   const config = {
     model: { base: workerUri(base), ...(tokenizer === undefined ? {} : { tokenizer: workerUri(tokenizer) }) },
-    dataset: Object.fromEntries(Object.entries(datasetOf(training)).map(([name, uri]) => [name, workerUri(uri)])),
+    dataset: {
+      uri: workerUri(uri),
+      ...(validation === undefined ? {} : { validation: { ...validation, uri: workerUri(validation.uri) } }),
+    },
     recipe: resolveRecipe(training),
     checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
   };

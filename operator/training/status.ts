@@ -49,7 +49,10 @@ function copyProgress(d: Draft): void {
   const report = reportOf(d.state, chief, world.generation)?.report;
   if (!report || report.state === 'starting' || (report.step === 0 && (d.status.progress?.step ?? 0) > 0 && report.state !== 'running'))
     return;
-  const { step, totalSteps, epoch, loss, tokensPerSecond, stepSeconds } = report;
+  const { step, totalSteps, epoch, loss, tokensPerSecond, stepSeconds, validation } = report;
+  const known = d.status.progress;
+  const validated =
+    validation ?? (known?.validationLoss === undefined ? null : { step: known.validationStep ?? 0, loss: known.validationLoss });
   const remaining = Math.max(0, totalSteps - step);
   const next = {
     step,
@@ -57,6 +60,7 @@ function copyProgress(d: Draft): void {
     display: `${step}/${totalSteps}`,
     epoch: round(epoch, 3),
     ...(loss === null ? {} : { loss: round(loss, 6), lossDisplay: loss.toFixed(3) }),
+    ...(validated === null ? {} : { validationLoss: round(validated.loss, 6), validationStep: validated.step }),
     ...(tokensPerSecond === null ? {} : { tokensPerSecond: Math.round(tokensPerSecond) }),
     ...(stepSeconds === undefined ? {} : { stepSeconds: round(stepSeconds, 4), eta: humanDuration(remaining * stepSeconds) }),
   };

@@ -190,7 +190,7 @@ describe('a VicunaDataset', () => {
     const told = JSON.parse(worker.spec?.containers[0]?.env?.find((e) => e.name === 'VICUNA_WORKER')?.value ?? '{}');
     expect(JSON.parse(told.VICUNA_CONFIG).dataset).toEqual({
       uri: 's3://data/sharegpt/train',
-      validationUri: 's3://data/sharegpt/validation',
+      validation: { uri: 's3://data/sharegpt/validation', everySteps: 100 },
     });
     await client.delete(DATASET, 'default', 'source');
     expect((await found(TRAINING, 'waiting')).status?.dataset?.uri).toBe('s3://data/sharegpt/train');
