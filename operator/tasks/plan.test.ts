@@ -195,6 +195,15 @@ describe('what a task reports', () => {
     expect(plan.wakeAt).toBe(w.now + 10_000);
   });
 
+  it('is done when the pod has ended well, though its last report was a little before', () => {
+    const w = new TaskWorld().running();
+    w.reports.set(FIRST, report(99));
+    w.end(FIRST, 0, '{}');
+    w.step();
+    expect(w.run.progress).toMatchObject({ done: 100, total: 100, display: '100/100' });
+    expect(w.run.progress).not.toHaveProperty('eta');
+  });
+
   it('of another pod than the present one is not its progress', () => {
     const w = new TaskWorld().running();
     w.reports.set('chats-dataset-9', report(50));

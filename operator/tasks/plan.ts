@@ -3,7 +3,7 @@ import { charge } from '../spot/budgets.ts';
 import { accrueCosts, LEDGER_INTERVAL_MS } from './costs.ts';
 import { TaskDraft, type TaskPlan } from './draft.ts';
 import { choosePlace } from './placement.ts';
-import { copyProgress, PROGRESS_INTERVAL_MS } from './progress.ts';
+import { completeProgress, copyProgress, PROGRESS_INTERVAL_MS } from './progress.ts';
 import type { TaskPod, TaskState } from './state.ts';
 import { isoTime, milliseconds } from './time.ts';
 
@@ -210,6 +210,7 @@ function settle(d: TaskDraft): void {
   }
   const urgent = !isDeepStrictEqual(run, state.run);
   copyProgress(d, urgent);
+  if (d.ending !== null && 'result' in d.ending) completeProgress(d);
   const accruedUntil = milliseconds(state.run.accruedUntil);
   const ledgerDue = accruedUntil !== undefined && d.now - accruedUntil >= LEDGER_INTERVAL_MS && state.pods.size > 0 && !isOver;
   if (ledgerDue || !isDeepStrictEqual(run, state.run)) accrueCosts(d);

@@ -23,3 +23,12 @@ export function copyProgress({ run, state, now }: TaskDraft, urgent: boolean): v
   };
   if (!isDeepStrictEqual(before, next)) run.progress = { ...next, updatedAt: isoTime(now) };
 }
+
+/** Its last report was some seconds before its end. */
+export function completeProgress({ run, now }: TaskDraft): void {
+  const { progress } = run;
+  if (progress === undefined) return;
+  const { eta: _, ...rest } = progress;
+  const { total } = rest;
+  run.progress = { ...rest, ...(total === undefined ? {} : { done: total, display: `${total}/${total}` }), updatedAt: isoTime(now) };
+}

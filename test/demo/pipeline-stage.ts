@@ -40,9 +40,10 @@ const API_KEY = 'a-key-of-the-judge';
  * What examples/pipeline needs besides the inputs in S3: a judge. It is a process of this machine behind a Service of the cluster, and
  * prefers the longer answer; the baseline that it also plays says little.
  */
-export async function startJudge(client: KubeClient, address: string): Promise<FakeEndpoint> {
+export async function startJudge(client: KubeClient, address: string, delayMs = 200): Promise<FakeEndpoint> {
   const endpoint = await FakeEndpoint.start({
     host: address,
+    delayMs,
     models: ['judge', 'baseline'],
     apiKey: API_KEY,
     answer: (asked) => (asked.model === 'judge' ? judgeByLength(asked) : 'I do not know.'),
