@@ -33,7 +33,7 @@ export type Estimator = (training: VicunaTraining, pools: readonly PoolView[]) =
 
 /** What the operator would decide for a training that was created now: its own function, asked with the cluster as it is. Pure. */
 export function decisionFor(training: VicunaTraining, pools: readonly PoolView[], now: number): Status {
-  const state = { pods: new Map(), reports: new Map(), datasetUri: training.spec.dataset.uri ?? null, problem: null, podRefusal: null };
+  const state = { pods: new Map(), reports: new Map(), dataset: null, release: null, problem: null, podRefusal: null };
   return planTraining({ ...state, training: { ...training, status: {} }, pools, listeningSince: now }, now).status;
 }
 
