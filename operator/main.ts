@@ -23,6 +23,7 @@ import { workerUri } from './pods/claims.ts';
 import { DATASET_LABEL, EVALUATION_LABEL, HOME_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { PoolBook } from './pools/book.ts';
 import { PoolController } from './pools/controller.ts';
+import { readPrices } from './pools/prices/read.ts';
 import { createServer } from './server/app.ts';
 import { AUDIENCE, Authenticator } from './server/authenticator.ts';
 import { OperatorMetrics } from './server/metrics.ts';
@@ -159,7 +160,7 @@ const book = new PoolBook(now, (cluster) => {
 clusters.pods.onChange(({ type, object }) => book.setPod(object, type === 'deleted'));
 clusters.nodes.onChange(({ type, object }) => (type === 'deleted' ? book.removeNode(object.metadata?.name ?? '') : book.setNode(object)));
 const poolQueue = newQueue('gpupool');
-const poolController = new PoolController({ client, pools, queue: poolQueue, book, clusters, metrics, clock: now });
+const poolController = new PoolController({ client, pools, queue: poolQueue, book, clusters, metrics, readPrices, clock: now });
 
 const board = new WorldBoard({ now });
 const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });

@@ -156,6 +156,15 @@ export const POOL_CONDITIONS = {
       LaunchesFail: 'the last launches found no capacity: the pool is tried again when a node joins, or at the time in the message',
     },
   },
+  PricesFresh: {
+    meaning: 'the prices that spec.price.source names were read lately; only there with a source',
+    reasons: {
+      Read: 'the message has the prices and when they were read',
+      Waiting: 'they have not been read yet: the prices in spec.price are used',
+      Stale: 'they could not be read again, for the reason in the message: the last ones are used for a while yet',
+      Unreadable: 'they cannot be read, for the reason in the message: the prices in spec.price are used',
+    },
+  },
 } as const satisfies Readonly<Record<string, ConditionDoc>>;
 
 /** Conditions of a VicunaServing. */

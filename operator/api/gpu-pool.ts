@@ -57,6 +57,47 @@ const tolerationRules: readonly Rule[] = [
 /** What each cloud gives a spot node before it takes it back. */
 const NOTICE: Readonly<Record<'aws' | 'gcp' | 'azure' | 'onPremise', string>> = { aws: '120s', gcp: '30s', azure: '30s', onPremise: '30s' };
 
+const priceSource = z
+  .strictObject({
+    refresh: duration('refresh: how often prices are read again. Default: 15m.').default('15m'),
+    aws: z
+      .strictObject({})
+      .optional()
+      .describe(
+        "aws: the spot price of Linux by AWS's spot price history, for the pool's region, zone and instanceType; {} is all it takes. Default: not asked.",
+      ),
+    gcp: z
+      .strictObject({
+        parts: z
+          .array(
+            z
+              .strictObject({
+                sku: z.string().min(3).max(128).describe('sku: how its description in the price list begins, such as A3 Instance Core.'),
+                quantity: z.number().min(0.001).max(100_000).describe('quantity of it in one node: cores, GiB of memory or accelerators.'),
+              })
+              .describe('part of a node that has a price of its own.'),
+          )
+          .min(1)
+          .max(8)
+          .meta({ 'x-kubernetes-list-type': 'atomic' })
+          .describe('parts that make up one node.'),
+      })
+      .optional()
+      .describe("gcp: spot and on-demand prices by Google's price list, for the pool's region. Default: not asked."),
+  })
+  .describe(
+    "source from which prices are read, by the cloud's SDK with its usual chain of credentials. While they cannot be read, the prices written here are used. Default: none.",
+  )
+  .meta({
+    'x-kubernetes-validations': [
+      { rule: 'has(self.aws) != has(self.gcp)', message: 'names where prices are read: give exactly one of aws and gcp' },
+      {
+        rule: "!has(self.refresh) || duration(self.refresh.contains('d') ? '1h' : self.refresh) >= duration('1m')",
+        message: 'refresh is shorter than clouds change their prices: give 1m or more',
+      },
+    ],
+  });
+
 const spec = z
   .strictObject({
     cloud: z.enum(['aws', 'gcp', 'azure', 'onPremise']).describe('cloud that the nodes run on.'),
@@ -80,6 +121,7 @@ const spec = z
         spot: dollars(
           'spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot. Default: none, which only an onDemand pool may have.',
         ).optional(),
+        source: priceSource.optional(),
       })
       .describe('price of one node per hour.'),
     egress: z
@@ -153,6 +195,15 @@ const spec = z
         message: 'a spot pool needs its spot price, or nothing can be said of what it costs: give price.spot, or capacity onDemand',
       },
       {
+        rule: "!has(self.price.source) || !has(self.price.source.aws) || (self.cloud == 'aws' && has(self.region) && has(self.zone) && has(self.instanceType))",
+        message:
+          'AWS has a spot price for each zone and instance type: give cloud aws, region, zone and instanceType, or another price.source',
+      },
+      {
+        rule: "!has(self.price.source) || !has(self.price.source.gcp) || (self.cloud == 'gcp' && has(self.region))",
+        message: "Google's price list goes by region: give cloud gcp and region, or another price.source",
+      },
+      {
         rule: "self.accelerator.count == 0 || self.accelerator.type != 'none'",
         message: 'the nodes have accelerators of an unknown type: give accelerator.type, such as A100, or accelerator.count 0',
       },
@@ -177,6 +228,14 @@ const status = z
       .describe('launches tried in the pool.'),
     estimatedLifeHours: z.number().min(0).optional().describe('estimatedLifeHours that a node lasts from now, in hours.'),
     blockedUntil: time('blockedUntil this time nothing new is placed here, after launches that found no capacity.').optional(),
+    price: z
+      .object({
+        spot: z.string().max(32).optional().describe('spot price of one node in US dollars per hour.'),
+        onDemand: z.string().max(32).optional().describe('onDemand price of one node in US dollars per hour.'),
+        readAt: time('readAt is when they were read.'),
+      })
+      .optional()
+      .describe('price of one node as last read from spec.price.source; condition PricesFresh says whether it is used.'),
     memory: z
       .record(z.string().max(63), z.unknown())
       .optional()

@@ -10,6 +10,7 @@ import { look } from '../spot/availability.ts';
 import { BLANK_MEMORY, type CapacityMemory, type CapacityObservation, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
 import type { PoolView } from '../spot/pool-view.ts';
 import type { PlannedPod, PoolObservation } from '../training/draft.ts';
+import { priceOf } from './prices/price.ts';
 import { type Claim, GpuRoom, gpusOf, type PoolRoom, resourceName } from './room.ts';
 
 /** What the operator knows of all pools: their specs, the room in them, and what trainings have met there. */
@@ -179,7 +180,7 @@ export class PoolBook {
       accelerator: spec.accelerator.type,
       gpusPerNode: spec.accelerator.count,
       gpuMemoryGiB: spec.accelerator.memory === undefined ? null : gibOf(spec.accelerator.memory),
-      price: { spot: spec.price.spot === undefined ? null : Number(spec.price.spot), onDemand: Number(spec.price.onDemand) },
+      price: priceOf(pool, this.#clock()),
       freeSlots: outOfReach === null ? freeSlots : 0,
       growableSlots: outOfReach === null ? this.#room.growableSlots(name, gpusPerWorker) : 0,
       ...(outOfReach === null ? {} : { outOfReach }),

@@ -58,6 +58,18 @@ describe("a pool's status", () => {
     expect(condition(later, 'CapacityAvailable')).toMatchObject({ status: 'True', lastTransitionTime: '2026-01-01T00:01:00.000Z' });
   });
 
+  it('says whether prices are those of the cloud, and keeps the last that were', () => {
+    const live = { region: 'r', zone: 'z', instanceType: 't', price: { onDemand: '32', spot: '12', source: { aws: {} } } };
+    expect(condition(poolStatus(pool(), ROOM, BLANK_MEMORY, NOW), 'PricesFresh')).toBeUndefined();
+    expect(condition(poolStatus(pool(live), ROOM, BLANK_MEMORY, NOW), 'PricesFresh')).toMatchObject({ status: 'False', reason: 'Waiting' });
+    const read = poolStatus(pool(live), ROOM, BLANK_MEMORY, NOW, { at: NOW, quote: { spot: 9.5, onDemand: null } });
+    expect(read.price).toEqual({ spot: '9.50', readAt: '2026-01-01T00:00:00.000Z' });
+    expect(condition(read, 'PricesFresh')).toMatchObject({ status: 'True', reason: 'Read' });
+    const later = poolStatus(pool(live, read), ROOM, BLANK_MEMORY, NOW + 60_000, { at: NOW + 60_000, error: 'no answer in 120 s' });
+    expect(later.price).toEqual(read.price);
+    expect(condition(later, 'PricesFresh')).toMatchObject({ status: 'False', reason: 'Stale' });
+  });
+
   it('keeps the time of a transition while nothing changes', () => {
     const first = poolStatus(pool(), ROOM, BLANK_MEMORY, null, NOW);
     expect(poolStatus(pool({}, first), ROOM, BLANK_MEMORY, null, NOW + 5_000)).toEqual(first);
