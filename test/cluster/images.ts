@@ -13,7 +13,7 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the project's own trainer, engine and gateway. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the project's own trainer, data pipeline, engine and gateway. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
@@ -23,6 +23,7 @@ async function makeImages(): Promise<string> {
   const python = (room: string, name: string) => directoryLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
   const trainer = await python('trainer', 'vicuna_trainer');
   const engine = await python('engine', 'vicuna_engine');
+  const data = await python('data', 'vicuna_data');
   const node = await directoryLayer(dirname(process.execPath), 'usr/local/bin', {
     only: [basename(process.execPath)],
     key: process.version,
@@ -38,6 +39,7 @@ async function makeImages(): Promise<string> {
       command: ['node', ...GATEWAY_FLAGS, '/opt/vicuna/gateway/main.js'],
       env: {},
     },
+    { name: 'vicuna/data:dev', layers: [base, trainer, data], command: ['python3', '-m', 'vicuna_data'], env },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }
