@@ -26,6 +26,7 @@ async function makeImages(): Promise<string> {
   const python = (room: string, name: string) => directoryLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
   const trainer = await python('trainer', 'vicuna_trainer');
   const engine = await python('engine', 'vicuna_engine');
+  const data = await python('data', 'vicuna_data');
   const node = await directoryLayer(dirname(process.execPath), 'usr/local/bin', {
     only: [basename(process.execPath)],
     key: process.version,
