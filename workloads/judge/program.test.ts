@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { buildJudge } from './build.ts';
 import { judgeResultSchema, MAX_RESULT_BYTES } from './config.ts';
 import { FakeEndpoint, type FakeEndpointOptions } from './testing/fake-endpoint.ts';
 import { judgeByLength } from './testing/scripted-judge.ts';
@@ -44,8 +45,12 @@ interface Ended {
   readonly problems: string;
 }
 
-function begin(words: readonly string[], env: Readonly<Record<string, string>> = {}): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [MAIN, ...words], {
+function begin(
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  main = MAIN,
+): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [main, ...words], {
     env: { PATH: process.env.PATH ?? '', JUDGE_KEY: KEY, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -126,6 +131,26 @@ describe('the command line', () => {
     expect(out + problems).toContain(sentence);
     expect(problems).not.toContain('    at ');
   });
+});
+
+describe('the image’s program', () => {
+  it('has all that it needs beside it', async () => {
+    await start();
+    const main = await buildJudge(join(scratch, 'image'));
+    const own = { output: `file://${scratch}/out`, questions: { set: 'vicuna-80', limit: 2 } };
+    expect(await begin(['run', '--config', configFile(configured(own))], {}, main).ended).toMatchObject({ code: 0 });
+    expect(readdirSync(join(scratch, 'out', 'viewer')).toSorted()).toEqual([
+      'icon.svg',
+      'index.html',
+      'overview.js',
+      'questions',
+      'viewer.css',
+      'viewer.js',
+    ]);
+    const unreachable = { AWS_ENDPOINT_URL: 'http://127.0.0.1:9', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+    const { code, problems } = await begin(['report', '--reviews', 's3://bucket/x'], unreachable, main).ended;
+    expect([code, problems]).toEqual([74, expect.stringMatching(/^s3:\/\/bucket\/x\/.*ECONNREFUSED/)]);
+  }, 60_000);
 });
 
 describe('a task’s pod', () => {
