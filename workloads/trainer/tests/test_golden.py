@@ -10,7 +10,7 @@ import pytest
 from vicuna_trainer.conversations import parse_conversation, tokenize
 
 GOLDEN = Path(__file__).parent / "golden"
-RECORDS = json.loads((GOLDEN / "fastchat.json").read_text())
+RECORDS = [json.loads(line) for line in (GOLDEN / "fastchat.jsonl").read_text().splitlines()]
 GIVEN = {c["id"]: c for kind in json.loads((GOLDEN / "conversations.json").read_text()).values() for c in kind}
 V1_1, V0_REPAIRED, V0_RELEASED = "0.2.36", "0.1.10", "0.1.2"
 
@@ -21,8 +21,7 @@ def tokenizers():
 
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return {
-        name: PreTrainedTokenizerFast(tokenizer_file=str(GOLDEN / f"tokenizer-{name}.json"), **special)
-        for name in ("legacy", "first")
+        name: PreTrainedTokenizerFast(tokenizer_file=str(GOLDEN / f"{name}.tokenizer"), **special) for name in ("legacy", "first")
     }
 
 

@@ -64,7 +64,7 @@ def make_tokenizers() -> None:
         if name == "first":
             tokenizer.normalizer = None
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
-        tokenizer.save(str(HERE / f"tokenizer-{name}.json"), pretty=False)
+        tokenizer.save(str(HERE / f"{name}.tokenizer"), pretty=False)
 
 
 def load(name: str, length: int) -> object:
@@ -72,7 +72,7 @@ def load(name: str, length: int) -> object:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(HERE / f"tokenizer-{name}.json"),
+        tokenizer_file=str(HERE / f"{name}.tokenizer"),
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
@@ -127,9 +127,8 @@ def main() -> None:
             child = [sys.executable, __file__, "--version", version]
             done = subprocess.run(child, check=True, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
         found += json.loads(done.stdout.splitlines()[-1])
-    lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in found)
-    (HERE / "fastchat.json").write_text(f"[\n{lines}\n]\n")
-    print(f"{len(found)} records in {HERE / 'fastchat.json'}")
+    (HERE / "fastchat.jsonl").write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in found))
+    print(f"{len(found)} records in {HERE / 'fastchat.jsonl'}")
 
 
 if __name__ == "__main__":
