@@ -4,8 +4,10 @@ import { hostname, networkInterfaces } from 'node:os';
 export interface OperatorConfig {
   /** Kubeconfig; null = $KUBECONFIG, ~/.kube/config or the pod's account. */
   readonly kubeconfig: string | null;
-  /** Port of worker protocol and metrics. */
+  /** Port of the worker protocol. */
   readonly port: number;
+  /** Port of metrics, which then are not served to workers; undefined = that of the worker protocol. */
+  readonly metricsPort: number | undefined;
   /** Base URL under which worker pods and other copies reach this one. */
   readonly advertiseUrl: string;
   /** Namespace of the leader lease. */
@@ -15,13 +17,13 @@ export interface OperatorConfig {
   readonly logLevel: string;
   /** The URL that worker pods are given; a Service that reaches any copy. Default: advertiseUrl. */
   readonly workerUrl: string;
-  /** Images of this project's own engine and gateway, for servings that name none. */
-  readonly images: { readonly engine: string; readonly gateway: string };
+  /** Images of this project's own programs, for objects that name none. */
+  readonly images: { readonly engine: string; readonly gateway: string; readonly data: string; readonly judge: string };
 }
 
 /** Where this version's images are. */
 const IMAGES = 'ghcr.io/vicuna-operator';
-const VERSION = '0.1.0';
+export const VERSION = '0.1.0';
 
 /** Reads the settings; throws one sentence per wrong value. */
 export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
@@ -32,11 +34,14 @@ export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
   return {
     kubeconfig: env.VICUNA_KUBECONFIG ?? null,
     port,
+    metricsPort: env.VICUNA_METRICS_PORT === undefined ? undefined : integer(env, 'VICUNA_METRICS_PORT', 0, 0, 65_535),
     advertiseUrl,
     workerUrl: env.VICUNA_WORKER_URL ?? advertiseUrl,
     images: {
       engine: env.VICUNA_ENGINE_IMAGE ?? `${IMAGES}/engine:${VERSION}`,
       gateway: env.VICUNA_GATEWAY_IMAGE ?? `${IMAGES}/gateway:${VERSION}`,
+      data: env.VICUNA_DATA_IMAGE ?? `${IMAGES}/data:${VERSION}`,
+      judge: env.VICUNA_JUDGE_IMAGE ?? `${IMAGES}/judge:${VERSION}`,
     },
     namespace: env.POD_NAMESPACE ?? 'vicuna-system',
     identity: `${env.POD_NAME ?? hostname()}_${process.pid}_${Date.now().toString(36)}`,

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
+import { chartFiles } from '../charts/generate.ts';
 import { gatewayMetricDefinitions } from '../workloads/gateway/metrics.ts';
 import { customResourceDefinition } from './api/crd.ts';
 import { KINDS } from './api/kinds.ts';
@@ -23,6 +24,7 @@ export function generatedFiles(): Map<string, string> {
   files.set('docs/reference/api.md', apiReference(KINDS));
   files.set('docs/reference/presets.md', presetsReference(PRESETS));
   files.set('docs/reference/metrics.md', metricsReference(gatewayMetricDefinitions()));
+  for (const [path, text] of chartFiles()) files.set(path, text);
   return files;
 }
 

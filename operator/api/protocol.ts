@@ -53,3 +53,14 @@ export const reportSchema = z.strictObject({
 });
 
 export type Report = z.infer<typeof reportSchema>;
+
+/** What a task's pod says of its progress: the body of `POST /v1/tasks/{namespace}/{pod}/report`. */
+export const taskReportSchema = z.strictObject({
+  stage: z.string().min(1).max(63),
+  done: z.number().min(0).max(1e15),
+  total: z.number().min(0).max(1e15).nullable(),
+  unit: z.string().min(1).max(63),
+  etaSeconds: seconds.nullable(),
+});
+
+export type TaskReport = z.infer<typeof taskReportSchema>;

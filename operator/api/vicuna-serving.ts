@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { cpu, credentials, GPU_MEMORY, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, GPU_MEMORY, HTTP_URL, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -26,12 +26,6 @@ const MODEL_NAME: Form = {
   pattern: /^[a-z]([-a-z0-9]*[a-z0-9])?$/,
   maxLength: 24,
   sentence: 'no name of a model: use lower-case letters, digits and "-", such as vicuna-13b; other names go into aliases',
-};
-
-const HTTP_URL: Form = {
-  pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
-  maxLength: 1_024,
-  sentence: 'no URL: write it as http://host:port or https://host/path, without user, query and fragment',
 };
 
 const DIRECTORY: Form = {
@@ -94,7 +88,14 @@ const model = z
       .default([])
       .meta({ 'x-kubernetes-list-type': 'set' })
       .describe('aliases: other names under which clients may ask for it, such as lmsys/vicuna-13b-v1.5. Default: none.'),
-    weights: formed(SOURCE_URI, 'weights: a Hugging Face model directory under s3://, hf://, pvc:// or file://.'),
+    weights: formed(
+      SOURCE_URI,
+      'weights: a Hugging Face model directory under s3://, hf://, pvc:// or file://. Default: none, and training is used.',
+    ).optional(),
+    training: formed(
+      DNS_NAME,
+      'training: name of a VicunaTraining in the same namespace whose model is served as soon as it is released, or complete where it has no release. Default: none, and weights is used.',
+    ).optional(),
     delta: delta('weights'),
     engine: z
       .enum(['vllm', 'sglang', 'transformers', 'custom'])
@@ -162,6 +163,14 @@ const model = z
       {
         rule: "self.engine == 'custom' || !has(self.command)",
         message: 'command is for a custom engine: the others are started by the operator; use args',
+      },
+      {
+        rule: 'has(self.weights) != has(self.training)',
+        message: 'a model comes from one place: give either weights or training',
+      },
+      {
+        rule: '!has(self.training) || !has(self.delta)',
+        message: 'a training’s release says itself whether it is a delta: leave delta out',
       },
     ],
   });
@@ -530,6 +539,19 @@ const status = z
     ready: z.string().max(32).optional().describe('ready of desired replicas of all models, such as 3/4.'),
     modelNames: z.string().max(1_024).optional().describe('modelNames in one line, for printing.'),
     url: z.string().max(1_024).optional().describe('url of the endpoint within the cluster.'),
+    sources: z
+      .array(
+        z.object({
+          model: z.string().max(63).describe('model that it is.'),
+          training: z.string().max(253).describe('training that it comes from.'),
+          weights: z.string().max(1_024).describe('weights that are served, or to which the delta is added.'),
+          delta: z.string().max(1_024).optional().describe('delta that is added to them.'),
+        }),
+      )
+      .max(32)
+      .optional()
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['model'] })
+      .describe('sources of models that come from trainings, as they were when they were first served.'),
     models: z
       .array(modelStatus)
       .max(32)
@@ -586,9 +608,10 @@ export const servingRules: readonly Rule[] = [
   },
 ];
 
-export type VicunaServingSpec = z.output<typeof spec>;
+/** With weights also where a training is named: they are filled in when it is released. */
+export type ServedModel = Omit<z.output<typeof model>, 'weights'> & { weights: string };
+export type VicunaServingSpec = Omit<z.output<typeof spec>, 'models'> & { models: ServedModel[] };
 export type VicunaServingStatus = z.output<typeof status>;
-export type ServedModel = VicunaServingSpec['models'][number];
 export type ModelStatus = z.output<typeof modelStatus>;
 
 export interface VicunaServing {

@@ -3,7 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI, STORAGE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -20,10 +20,16 @@ import {
   time,
   VERSION,
 } from './meta.ts';
+import { capacity, retries, taskFields, taskRunSchema } from './task.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
 export const FINALIZER = 'vicuna.run/final-save';
+/**
+ * On a training: "save a checkpoint of a later step than this". A step and no time, so that nobody's clock counts, and that it is done
+ * once for each value.
+ */
+export const SAVE_AFTER_ANNOTATION = 'vicuna.run/save-after-step';
 export const MANAGER = 'vicuna.run/operator';
 
 /** Written by hand or by Kueue; any other manager makes this operator leave the object alone. */
@@ -31,12 +37,6 @@ const MANAGER_FORM: Form = {
   pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/,
   maxLength: 63,
   sentence: 'no name of a controller: write it as domain/name, such as kueue.x-k8s.io/multikueue',
-};
-
-const STORAGE_URI: Form = {
-  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
-  maxLength: 1_024,
-  sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
 const PARAMETERS: Form = {
@@ -374,6 +374,54 @@ const retryRule = z
   })
   .describe('retry rule: how often causes may strike.');
 
+const { cpu: releaseCpu, memory: releaseMemory, placement: releasePlacement } = taskFields('release’s pod', 'the worker’s');
+
+const release = z
+  .strictObject({
+    delta: z
+      .strictObject({
+        base: formed(
+          SOURCE_URI,
+          'base that the delta is to: those who have it can restore the model. Default: spec.model.base.',
+        ).optional(),
+        mode: z
+          .enum(['exact', 'additive'])
+          .default('exact')
+          .describe('mode: exact restores the model bit for bit; additive is the form of FastChat’s apply_delta. Default: exact.'),
+        vocabulary: z
+          .enum(['same', 'extend'])
+          .default('same')
+          .describe('vocabulary: extend lets the model have more tokens than base; their rows are published whole. Default: same.'),
+        output: formed(STORAGE_URI, 'output directory of the delta. Default: directory delta in spec.checkpoint.storage.').optional(),
+      })
+      .prefault({})
+      .describe('delta: what is published is the difference to a model that others have already.'),
+    gate: z
+      .strictObject({
+        evaluation: formed(DNS_NAME, 'evaluation: name of a VicunaEvaluation in the same namespace that must be complete first.'),
+        baseline: z.string().min(1).max(63).optional().describe('baseline of it that the bounds are for. Default: each of them.'),
+        minRelativeQuality: z
+          .number()
+          .min(0)
+          .max(10)
+          .optional()
+          .describe('minRelativeQuality: score divided by the baseline’s that it must reach, such as 0.9. Default: no bound.'),
+        minWinRate: z
+          .number()
+          .min(0)
+          .max(1)
+          .optional()
+          .describe('minWinRate: share of wins and half of the ties that it must reach. Default: no bound.'),
+      })
+      .optional()
+      .describe('gate that the model must pass before it is released. Default: none.'),
+    cpu: releaseCpu,
+    memory: releaseMemory,
+    placement: releasePlacement,
+  })
+  .optional()
+  .describe('release of the model, once the training is complete; it may be added later. Default: none.');
+
 const spec = z
   .strictObject({
     model,
@@ -382,6 +430,7 @@ const spec = z
     workers,
     placement,
     checkpoint,
+    release,
     credentials: credentials('workers'),
     retry: z
       .array(retryRule)
@@ -417,7 +466,6 @@ const members = z
   .max(1_024)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['rank'] })
   .describe('members of the world.');
-const capacity = z.enum(['spot', 'onDemand']).describe('capacity type that is paid for.');
 const generation = z.int().min(0).describe('generation of the world: it grows with every change of members.');
 
 const world = z
@@ -503,6 +551,19 @@ const placementDecision = z
   })
   .describe('placement: the last decision on where to run, and what it was weighed against.');
 
+const releaseStatus = z
+  .object({
+    ...taskRunSchema.shape,
+    uri: z.string().max(1_024).optional().describe('uri of the delta.'),
+    base: z.string().max(1_024).optional().describe('base that the delta is to.'),
+    mode: z.string().max(63).optional().describe('mode of the delta.'),
+    bytes: z.number().min(0).optional().describe('bytes of its weights.'),
+    changedElements: z.number().min(0).optional().describe('changedElements: weights that differ from base.'),
+    inexactElements: z.number().min(0).optional().describe('inexactElements: weights that the delta restores only nearly.'),
+    manifestSha256: z.string().max(64).optional().describe('manifestSha256 identifies the whole release.'),
+  })
+  .describe('release: its pod, and what was released.');
+
 const estimate = z
   .object({
     parameters: z.string().max(16).describe('parameters of the model that it is made for.'),
@@ -539,6 +600,15 @@ const status = z
     generation: generation.optional(),
     pool: z.string().max(253).optional().describe('pool that the training runs or is being placed in.'),
     capacity: capacity.optional(),
+    dataset: z
+      .object({
+        name: z.string().max(253).describe('name of the VicunaDataset.'),
+        uri: z.string().max(1_024).describe('uri that the training reads.'),
+        validationUri: z.string().max(1_024).optional().describe('validationUri: uri of the conversations kept for validation.'),
+      })
+      .optional()
+      .describe('dataset as it was when the training first used it; a later change of the VicunaDataset does not concern it.'),
+    release: releaseStatus.optional(),
     world: world.optional(),
     next: next.optional(),
     placement: placementDecision.optional(),
@@ -577,22 +647,7 @@ const status = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe('interruptions, the last 10.'),
-    retries: z
-      .array(
-        z.object({
-          cause: z.string().max(63).describe('cause that was charged.'),
-          times: z
-            .array(time('time of a retry.'))
-            .max(100)
-            .meta({ 'x-kubernetes-list-type': 'atomic' })
-            .describe('times at which it was charged, the last 100.'),
-          count: z.int().min(0).describe('count of all retries for the cause.'),
-        }),
-      )
-      .max(8)
-      .optional()
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['cause'] })
-      .describe('retries that were charged, by cause.'),
+    retries,
     totals: z
       .object({
         interruptions: z.int().min(0).optional().describe('interruptions in all.'),

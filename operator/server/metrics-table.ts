@@ -10,6 +10,7 @@ export type MetricDefinition = {
 
 const TRAINING = ['namespace', 'training'] as const;
 const SERVING = ['namespace', 'serving'] as const;
+const TASK = ['namespace', 'kind', 'name'] as const;
 const POOL = ['pool'] as const;
 
 const INTERRUPTION_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
@@ -185,6 +186,12 @@ export const METRICS = {
     labels: [...SERVING, 'model', 'capacity'],
     help: 'Replicas that answer and are sent requests.',
   },
+  servingPoolReplicas: {
+    name: 'vicuna_serving_pool_replicas',
+    type: 'gauge',
+    labels: [...SERVING, 'model', 'pool'],
+    help: 'Replicas that are aimed at in each GpuPool.',
+  },
   servingLeaving: {
     name: 'vicuna_serving_leaving_replicas',
     type: 'gauge',
@@ -201,13 +208,19 @@ export const METRICS = {
     name: 'vicuna_serving_metrics_available',
     type: 'gauge',
     labels: SERVING,
-    help: '1 while every metric that the number of replicas follows can be read, else 0: then that number is held.',
+    help: '1 while every metric that the number of replicas follows can be read, else 0: then that number is held. Absent where it follows none.',
   },
   servingScaled: {
     name: 'vicuna_serving_scaling_decisions_total',
     type: 'counter',
     labels: [...SERVING, 'decision'],
     help: 'Decisions to change the number of replicas: ScaledUp or ScaledDown; events give the reason of each.',
+  },
+  servingScalingLimit: {
+    name: 'vicuna_serving_scaling_limit',
+    type: 'gauge',
+    labels: [...SERVING, 'reason'],
+    help: 'Always 1; its label is the reason of condition ScalingLimited: WithinLimits, TooFewReplicas, TooManyReplicas or RateLimited.',
   },
   servingInterruptions: {
     name: 'vicuna_serving_interruptions_total',
@@ -232,6 +245,48 @@ export const METRICS = {
     type: 'counter',
     labels: SERVING,
     help: 'GPU hours used by replicas.',
+  },
+  taskPhase: {
+    name: 'vicuna_task_phase',
+    type: 'gauge',
+    labels: [...TASK, 'phase'],
+    help: 'Always 1; its label is the present phase of the VicunaDataset, VicunaEvaluation or (kind Release) release of a VicunaTraining, as in its status.',
+  },
+  taskDone: {
+    name: 'vicuna_task_units_done',
+    type: 'gauge',
+    labels: TASK,
+    help: 'Units done in the present stage, as in status.progress.',
+  },
+  taskTotal: {
+    name: 'vicuna_task_units',
+    type: 'gauge',
+    labels: TASK,
+    help: 'Units of the present stage, as in status.progress; absent while unknown.',
+  },
+  taskInterruptions: {
+    name: 'vicuna_task_interruptions_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'Pods that were replaced through no fault of their own, from status.totals.',
+  },
+  taskErrors: {
+    name: 'vicuna_task_errors_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'Pods whose program failed, from status.retries.',
+  },
+  taskCost: {
+    name: 'vicuna_task_cost_dollars_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'What the pods have cost, in USD; requests to paid servers are not in it.',
+  },
+  taskOnDemandCost: {
+    name: 'vicuna_task_on_demand_cost_dollars_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'What the same time would have cost on demand, in USD.',
   },
   poolNodes: {
     name: 'vicuna_pool_nodes',
@@ -279,7 +334,7 @@ export const METRICS = {
     name: 'vicuna_worker_requests_total',
     type: 'counter',
     labels: ['call', 'code'],
-    help: 'Requests of the worker protocol; call is world or report, code the HTTP status, or aborted when the worker went away.',
+    help: 'Requests of the worker protocol; call is world, report or task, code the HTTP status, or aborted when the worker went away.',
   },
   workerRequestSeconds: {
     name: 'vicuna_worker_request_seconds',
@@ -386,7 +441,7 @@ export const METRICS = {
     name: 'vicuna_api_requests_total',
     type: 'counter',
     labels: ['verb', 'resource', 'code'],
-    help: 'Requests to the Kubernetes API by verb, resource (plural, with /status for the subresource) and HTTP status; code is error when none came.',
+    help: 'Requests to the Kubernetes API by verb, resource (plural, with /status for the subresource) and HTTP status; code is 0 when none came.',
   },
   apiRequestSeconds: {
     name: 'vicuna_api_request_seconds',

@@ -151,6 +151,24 @@ describe('metrics of a pool', () => {
   });
 });
 
+describe('metrics of a task', () => {
+  const figures = { phase: 'Running', progress: { done: 3, total: 10 }, interruptions: 1, errors: 2, cost: 0.5, onDemandCost: 1.5 };
+
+  it('follow its status, apart from another kind’s of the same name, and vanish with it', async () => {
+    const { metrics, series } = setUp();
+    metrics.setTask('VicunaDataset', 'team-a/chats', figures);
+    metrics.setTask('VicunaEvaluation', 'team-a/chats', { ...figures, phase: 'Complete', progress: null });
+    expect(await series('vicuna_task_units')).toContain('vicuna_task_units{namespace="team-a",kind="VicunaDataset",name="chats"} 10');
+    expect(await series('vicuna_task_cost_dollars_total')).toHaveLength(2);
+    metrics.setTask('VicunaDataset', 'team-a/chats', { ...figures, phase: 'Complete', progress: { done: 4, total: null } });
+    expect(await series('vicuna_task_units')).toEqual([]);
+    expect((await series('vicuna_task_phase')).filter((line) => line.includes('VicunaDataset'))).toHaveLength(1);
+    metrics.forgetTask('VicunaDataset', 'team-a/chats');
+    expect(await metrics.registry.metrics()).not.toContain('VicunaDataset"');
+    expect(await series('vicuna_task_phase')).toHaveLength(1);
+  });
+});
+
 describe('metrics of interruptions', () => {
   it('time the legs that happened', async () => {
     const { metrics, series } = setUp();
@@ -199,5 +217,43 @@ describe('the table of metrics', () => {
     recorder.dropped = 4;
     expect(await metrics.registry.metrics()).toContain('vicuna_events_dropped_total 4');
     expect(await metrics.registry.metrics()).toContain('controller_runtime_active_workers{controller="q"} 2');
+  });
+});
+
+describe('metrics of a serving', () => {
+  const figures = {
+    models: [{ name: 'chat', desired: 2, target: 3, ready: 2, spotReady: 1, onDemandReady: 1, pools: { aws: 2, gcp: 1 } }],
+    scalingLimit: 'WithinLimits',
+    gatewaysReady: 2,
+    metricsAvailable: null,
+    interruptions: 0,
+    cost: 1,
+    onDemandCost: 3,
+    gpuHours: 1,
+  };
+
+  it('show replicas by pool, and forget a pool that is left', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', figures);
+    expect(await series('vicuna_serving_pool_replicas')).toHaveLength(2);
+    metrics.setServing('team-a/front', { ...figures, models: figures.models.map((m) => ({ ...m, pools: { gcp: 3 } })) });
+    expect(await series('vicuna_serving_pool_replicas')).toEqual([
+      'vicuna_serving_pool_replicas{namespace="team-a",serving="front",model="chat",pool="gcp"} 3',
+    ]);
+  });
+
+  it('show which limit holds the number of replicas, one at a time', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', figures);
+    metrics.setServing('team-a/front', { ...figures, scalingLimit: 'TooManyReplicas' });
+    expect(await series('vicuna_serving_scaling_limit')).toEqual([expect.stringContaining('reason="TooManyReplicas"} 1')]);
+  });
+
+  it('say whether metrics can be read only where the number of replicas follows some', async () => {
+    const { metrics, series } = setUp();
+    metrics.setServing('team-a/front', { ...figures, metricsAvailable: false });
+    expect(await series('vicuna_serving_metrics_available')).toEqual([expect.stringMatching(/ 0$/)]);
+    metrics.setServing('team-a/front', figures);
+    expect(await series('vicuna_serving_metrics_available')).toEqual([]);
   });
 });

@@ -41,13 +41,28 @@ export type ServingFigures = {
     spotReady: number;
     onDemandReady: number;
     leaving?: number | undefined;
+    /** Replicas that are aimed at, by pool. */
+    pools?: Readonly<Record<string, number>> | undefined;
   }[];
+  /** The reason of condition ScalingLimited. */
+  scalingLimit: string;
   gatewaysReady: number;
-  metricsAvailable: boolean;
+  /** null = the number of replicas follows none. */
+  metricsAvailable: boolean | null;
   interruptions: number;
   cost: number;
   onDemandCost: number;
   gpuHours: number;
+};
+
+/** What the status of a VicunaDataset or VicunaEvaluation says, as numbers; null = not known. */
+export type TaskFigures = {
+  phase: string;
+  progress: { done: number; total: number | null } | null;
+  interruptions: number;
+  errors: number;
+  cost: number;
+  onDemandCost: number;
 };
 
 /** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
@@ -106,9 +121,12 @@ export class OperatorMetrics {
     });
   }
 
-  /** Follows a controller's work queue, at every scrape. */
+  /** Follows a controller's work queue, at every scrape. Its counters begin at 0: of one that begins at 1, no rate shows the first. */
   watchQueue(name: string, queue: QueueFigures): void {
     this.#queues.set(name, queue);
+    this.instruments.reconcileErrors.inc({ controller: name }, 0);
+    this.instruments.queueRetries.inc({ name }, 0);
+    for (const result of ['success', 'error']) this.instruments.reconciles.inc({ controller: name, result }, 0);
   }
 
   /** Follows the events that were not written, at every scrape. */
@@ -189,8 +207,16 @@ export class OperatorMetrics {
       this.#set(subject, 'servingReady', { ...own, capacity: 'onDemand' }, replicas.onDemandReady);
       this.#set(subject, 'servingLeaving', own, replicas.leaving ?? 0);
     }
+    this.#setAll(
+      subject,
+      'servingPoolReplicas',
+      figures.models.flatMap(({ name: model, pools = {} }) =>
+        Object.entries(pools).map(([pool, replicas]) => [{ ...labels, model, pool }, replicas] as const),
+      ),
+    );
+    this.#setOnly(subject, 'servingScalingLimit', { ...labels, reason: figures.scalingLimit });
     this.#set(subject, 'servingGateways', labels, figures.gatewaysReady);
-    this.#set(subject, 'servingMetricsAvailable', labels, figures.metricsAvailable ? 1 : 0);
+    this.#set(subject, 'servingMetricsAvailable', labels, figures.metricsAvailable === null ? null : Number(figures.metricsAvailable));
     this.#mirror(subject, 'servingInterruptions', labels, figures.interruptions);
     this.#mirror(subject, 'servingCost', labels, figures.cost);
     this.#mirror(subject, 'servingOnDemandCost', labels, figures.onDemandCost);
@@ -207,6 +233,25 @@ export class OperatorMetrics {
   /** Removes every series of a deleted serving. */
   forgetServing(serving: string): void {
     this.#forget(servingSubject(serving));
+  }
+
+  /** Follows the status of a task ("namespace/name") of a kind. */
+  setTask(kind: string, task: string, figures: TaskFigures): void {
+    const subject = `${kind} ${task}`;
+    const slash = task.indexOf('/');
+    const labels = { namespace: task.slice(0, slash), kind, name: task.slice(slash + 1) };
+    this.#setOnly(subject, 'taskPhase', { ...labels, phase: figures.phase });
+    this.#set(subject, 'taskDone', labels, figures.progress?.done ?? null);
+    this.#set(subject, 'taskTotal', labels, figures.progress?.total ?? null);
+    this.#mirror(subject, 'taskInterruptions', labels, figures.interruptions);
+    this.#mirror(subject, 'taskErrors', labels, figures.errors);
+    this.#mirror(subject, 'taskCost', labels, figures.cost);
+    this.#mirror(subject, 'taskOnDemandCost', labels, figures.onDemandCost);
+  }
+
+  /** Removes every series of a deleted task. */
+  forgetTask(kind: string, task: string): void {
+    this.#forget(`${kind} ${task}`);
   }
 
   /** Follows a GpuPool's status. */
@@ -269,13 +314,18 @@ export class OperatorMetrics {
 
   /** Sets the series to 1 and removes the subject's others of the metric: a training is in one phase at a time. */
   #setOnly(subject: string, key: keyof Table, labels: Labels): void {
-    const id = seriesId(key, labels);
+    this.#setAll(subject, key, [[labels, 1]]);
+  }
+
+  /** Sets these series of the metric, and removes the subject's others. */
+  #setAll(subject: string, key: keyof Table, values: readonly (readonly [Labels, number])[]): void {
+    const ids = new Set(values.map(([labels]) => seriesId(key, labels)));
     for (const [other, series] of this.#series.get(subject) ?? []) {
-      if (series.key !== key || other === id) continue;
+      if (series.key !== key || ids.has(other)) continue;
       (this.instruments[key] as unknown as Gauge).remove(series.labels);
       this.#series.get(subject)?.delete(other);
     }
-    this.#set(subject, key, labels, 1);
+    for (const [labels, value] of values) this.#set(subject, key, labels, value);
   }
 
   /** Makes a counter show a total that is kept in status; a total that shrank (the object was made anew) starts it again. */

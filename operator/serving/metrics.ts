@@ -15,7 +15,8 @@ export class ServingMetrics {
     this.#metrics.setServing(key, {
       models: status.models ?? [],
       gatewaysReady: state.gateways.filter((g) => g.ready).length,
-      metricsAvailable: state.metrics.status === 'True',
+      scalingLimit: status.conditions?.find((c) => c.type === 'ScalingLimited')?.reason ?? 'WithinLimits',
+      metricsAvailable: state.metrics.reason === 'NotUsed' ? null : state.metrics.status === 'True',
       interruptions: status.totals?.interruptions ?? 0,
       cost: parseDollars(status.totals?.cost) / 1e6,
       onDemandCost: parseDollars(status.totals?.onDemandCost) / 1e6,

@@ -1,6 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import { type Availability, look } from '../spot/availability.ts';
-import { checkpointIntervalSeconds } from '../spot/cadence.ts';
+import { checkpointIntervalSeconds, presentLifeSeconds } from '../spot/cadence.ts';
 import type { DeadlineTerms } from '../spot/deadline-placement.ts';
 import { type Alternative, type Placement, place } from '../spot/placement.ts';
 import { type PoolView, pricePerHour } from '../spot/pool-view.ts';
@@ -205,13 +205,17 @@ export function checkpointIntervalFor(d: Draft): { seconds: number } | { steps: 
   if (steps) return { steps: Number(steps[1]) };
   if (interval !== 'auto') return { seconds: durationSeconds(interval) };
   const pool = d.state.pools.find((p) => p.name === d.status.pool);
-  const lifeHours = pool?.capacity === 'onDemand' ? 24 * 30 : (pool?.remainingLifeHours ?? 12);
   const members = d.status.next?.members.length ?? 1;
+  const onSpot = pool?.capacity !== 'onDemand';
+  // The first of several nodes that goes counts; and all may go at once, as the pool's spot has come and gone.
+  const nodes = ((onSpot ? (pool?.remainingLifeHours ?? 12) : 24 * 30) * 3_600) / members;
+  const seen = onSpot ? (pool?.seen ?? null) : null;
   return {
     seconds: checkpointIntervalSeconds({
       saveSeconds: d.status.checkpoint?.seconds ?? FIRST_SAVE_SECONDS,
       restartSeconds: RESTART_SECONDS,
-      remainingLifeSeconds: (lifeHours * 3_600) / members,
+      remainingLifeSeconds: seen === null ? nodes : Math.min(nodes, presentLifeSeconds(seen, d.now / 1_000)),
+      noticeSeconds: onSpot ? (pool?.noticeSeconds ?? 0) : 0,
     }),
   };
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { humanDuration } from '../api/duration.ts';
 import { accrueCosts } from './costs.ts';
 import { type Draft, isoTime, milliseconds, type Status } from './draft.ts';
 import { openRecords } from './interruptions.ts';
@@ -70,14 +71,6 @@ function copyProgress(d: Draft): void {
 
 function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
-}
-
-/** "45s", "12m", "6h", "3d": one unit, as kubectl prints ages. */
-export function humanDuration(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)}s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`;
-  return `${Math.round(seconds / 86_400)}d`;
 }
 
 function phaseOf(d: Draft): NonNullable<Status['phase']> {

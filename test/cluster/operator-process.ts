@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { OPERATOR_FLAGS } from '../../operator/build.ts';
 import { freePorts } from './control-plane.ts';
 import { ROOT } from './paths.ts';
 import { Fatal, until } from './run.ts';
@@ -15,11 +16,13 @@ export interface OperatorOptions {
   readonly main?: string;
 }
 
-/** As the operator's image starts it: a small young generation keeps resident memory low, and costs little. */
-const OPERATOR_FLAGS = ['--max-semi-space-size=2'];
-
 /** Of the embedded cluster. */
-const DEVELOPMENT_IMAGES = { VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev', VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev' };
+const DEVELOPMENT_IMAGES = {
+  VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev',
+  VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev',
+  VICUNA_DATA_IMAGE: 'vicuna/data:dev',
+  VICUNA_JUDGE_IMAGE: 'vicuna/judge:dev',
+};
 
 const SOURCES = join(ROOT, 'operator', 'main.ts');
 

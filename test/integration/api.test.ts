@@ -375,6 +375,10 @@ describe('kubectl', () => {
     'serving.yaml',
     'serving-full.yaml',
     'serving-multiplexed.yaml',
+    'dataset.yaml',
+    'dataset-full.yaml',
+    'evaluation.yaml',
+    'evaluation-full.yaml',
     'gpupool-aws-spot.yaml',
     'gpupool-full.yaml',
   ])('dry-runs, applies, diffs and deletes examples/%s', async (name) => {

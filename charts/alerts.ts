@@ -1,0 +1,365 @@
+// The alerts, with what to do about each: one source of Prometheus' rules, of the chart's PrometheusRule and of docs/runbooks.md.
+import { stringify } from 'yaml';
+import { once } from './dashboards/queries.ts';
+
+export interface Alert {
+  readonly name: string;
+  readonly expr: string;
+  /** How long it must be so. */
+  readonly for: string;
+  readonly severity: 'critical' | 'warning';
+  /** One line; Prometheus fills labels and value in. */
+  readonly summary: string;
+  /** What it means for users. */
+  readonly meaning: string;
+  /** Where to look, in this order, and what to do. */
+  readonly steps: readonly string[];
+}
+
+export interface AlertGroup {
+  readonly name: string;
+  readonly title: string;
+  readonly alerts: readonly Alert[];
+}
+
+const LEADERS = 'sum(leader_election_master_status{name="vicuna-operator"})';
+const TRAINING = '{{ $labels.namespace }}/{{ $labels.training }}';
+const SERVING = '{{ $labels.namespace }}/{{ $labels.serving }}';
+const GATEWAY = '{{ $labels.namespace }}/{{ $labels.vicuna_run_serving }}';
+const phase = (phases: string) => once(`vicuna_training_phase{phase=~"${phases}"}`, 'namespace, training');
+const served = (metric: string) => once(`vicuna_serving_${metric}`, 'namespace, serving, model');
+const ready = `sum by (namespace, serving, model) (${once('vicuna_serving_ready_replicas', 'namespace, serving, model, capacity')})`;
+const BY_MODEL = 'namespace, vicuna_run_serving, model';
+const logs = '`kubectl -n vicuna-system logs deployment/vicuna-operator --all-pods --since=30m`';
+
+export const ALERT_GROUPS: readonly AlertGroup[] = [
+  {
+    name: 'vicuna-operator',
+    title: 'Operator',
+    alerts: [
+      {
+        name: 'VicunaOperatorDown',
+        expr: 'absent(leader_election_master_status{name="vicuna-operator"})',
+        for: '5m',
+        severity: 'critical',
+        summary: 'No copy of the Vicuna operator is scraped',
+        meaning:
+          'Trainings go on and save by themselves, gateways go on answering; but nothing is replaced, moved or scaled while no copy runs.',
+        steps: [
+          '`kubectl -n vicuna-system get pods -l app.kubernetes.io/component=operator`: are there pods, and do they run?',
+          'Pending: `kubectl describe pod` says why. CrashLoopBackOff: the last line of its log says in one sentence what keeps it from starting.',
+          'They run: then it is Prometheus that does not see them. Check the ServiceMonitor’s labels (`monitoring.labels`) and the NetworkPolicy (`networkPolicy.metricsFrom`).',
+        ],
+      },
+      {
+        name: 'VicunaOperatorNoLeader',
+        expr: `${LEADERS} == 0`,
+        for: '2m',
+        severity: 'critical',
+        summary: 'Copies of the Vicuna operator run, but none leads',
+        meaning: 'As if none ran. A change of the lead takes 15 s at most.',
+        steps: [
+          '`kubectl -n vicuna-system get lease vicuna-operator -o yaml`: who holds it, and when was it renewed?',
+          `${logs}: “leader election” with a 403 means that the Role is missing; with time-outs, that the API server is slow or away.`,
+        ],
+      },
+      {
+        name: 'VicunaOperatorTwoLeaders',
+        expr: `${LEADERS} > 1`,
+        for: '1m',
+        severity: 'critical',
+        summary: 'Two copies of the Vicuna operator lead',
+        meaning: 'Two operators act on the same objects and undo each other’s work: usually two releases in different namespaces.',
+        steps: [
+          '`kubectl get leases -A | grep vicuna-operator`: more than one lease means more than one release. Uninstall all but one.',
+          'One lease: a node whose clock or network hangs. Delete the pod that the lease does not name.',
+        ],
+      },
+      {
+        name: 'VicunaReconcileErrors',
+        expr: 'sum by (controller) (rate(controller_runtime_reconcile_errors_total[10m])) / sum by (controller) (rate(controller_runtime_reconcile_total[10m])) > 0.1',
+        for: '15m',
+        severity: 'warning',
+        summary: '{{ $value | humanizePercentage }} of the reconciliations of {{ $labels.controller }} fail',
+        meaning: 'Some objects are not brought to what their specs say; each is tried again with growing pauses.',
+        steps: [`${logs} and look for “reconcile failed”: each line names the object and the error.`, 'A 403: see VicunaApiForbidden.'],
+      },
+      {
+        name: 'VicunaQueueStuck',
+        expr: 'max by (name) (workqueue_longest_running_processor_seconds) > 120',
+        for: '5m',
+        severity: 'warning',
+        summary: 'A reconciliation of {{ $labels.name }} takes {{ $value | humanizeDuration }}',
+        meaning: 'One object, and with many of them all, is not looked after.',
+        steps: [
+          'Dashboard “Vicuna / Operator”, time of requests: is the API server slow?',
+          `${logs}. If nothing explains it, delete the leading pod: the other copy takes over with nothing lost.`,
+        ],
+      },
+      {
+        name: 'VicunaApiErrors',
+        expr: 'sum(rate(vicuna_api_requests_total{code=~"0|429|5.."}[10m])) / sum(rate(vicuna_api_requests_total[10m])) > 0.05',
+        for: '10m',
+        severity: 'warning',
+        summary: '{{ $value | humanizePercentage }} of the operator’s requests to the API server fail',
+        meaning: 'Reactions to interruptions are late.',
+        steps: [
+          'Dashboard “Vicuna / Operator”, requests that failed: 0 and 5xx are the API server’s or the network’s, 429 its flow control.',
+          '429: give the operator’s account a PriorityLevelConfiguration of its own.',
+        ],
+      },
+      {
+        name: 'VicunaApiForbidden',
+        expr: 'sum by (verb, resource) (rate(vicuna_api_requests_total{code="403"}[10m])) > 0',
+        for: '10m',
+        severity: 'warning',
+        summary: 'The operator may not {{ $labels.verb }} {{ $labels.resource }}',
+        meaning: 'Roles are older than the operator, or a namespace is not in `rbac.namespaces`, or a quota or policy refuses its objects.',
+        steps: [
+          `${logs}: the error names the object and who refused it.`,
+          '`helm upgrade` with the version that runs renews the roles; `rbac.namespaces` must name each namespace with trainings or servings.',
+        ],
+      },
+      {
+        name: 'VicunaEventsDropped',
+        expr: 'sum(increase(vicuna_events_dropped_total[15m])) > 0',
+        for: '0m',
+        severity: 'warning',
+        summary: '{{ $value | humanize }} events were not written',
+        meaning: '`kubectl describe` does not tell the whole story; nothing else is lost.',
+        steps: ['The API server refused or was slow: see VicunaApiErrors and VicunaApiForbidden.'],
+      },
+    ],
+  },
+  {
+    name: 'vicuna-training',
+    title: 'Trainings',
+    alerts: [
+      {
+        name: 'VicunaTrainingFailed',
+        expr: `${phase('Failed')} == 1`,
+        for: '0m',
+        severity: 'warning',
+        summary: `Training ${TRAINING} has failed`,
+        meaning: 'Its retries are used up; it does not go on by itself. Its last checkpoint is kept.',
+        steps: [
+          '`kubectl describe vicunatraining NAME`: condition Failed says why, events what happened before.',
+          'Repair the cause and apply the training under a new name with the same `checkpoint.storage`: it goes on from the last checkpoint.',
+        ],
+      },
+      {
+        name: 'VicunaTrainingNotPlaced',
+        expr: `${phase('Pending|Waiting|Starting')} == 1`,
+        for: '1h',
+        severity: 'warning',
+        summary: `Training ${TRAINING} has had no nodes for an hour`,
+        meaning: 'No pool gave capacity, or pods do not start.',
+        steps: [
+          '`kubectl describe vicunatraining NAME`: condition Placed says which pools were tried, and why not others.',
+          '`kubectl get gpupools`: which are blocked, and until when? Let it use more pools, or `capacity: auto` for on-demand ones.',
+          'Its pods are Pending or cannot pull their image: `kubectl describe pod`.',
+        ],
+      },
+      {
+        name: 'VicunaTrainingStalled',
+        expr: `(${phase('Running')} == 1) unless on (namespace, training) (${once('changes(vicuna_training_step[30m])', 'namespace, training')} > 0)`,
+        for: '30m',
+        severity: 'warning',
+        summary: `Training ${TRAINING} runs, but makes no steps`,
+        meaning: 'GPUs are paid for nothing.',
+        steps: [
+          '`kubectl logs -l vicuna.run/training=NAME --prefix --tail=50`: where does it wait? A dataset or bucket that does not answer, a collective that hangs.',
+          'A step that takes more than half an hour is no fault: silence the alert for this training.',
+          'Delete one of its pods: the world forms anew from the last checkpoint.',
+        ],
+      },
+      {
+        name: 'VicunaCheckpointOld',
+        expr: `${once('vicuna_training_checkpoint_age_seconds', 'namespace, training')} > 7200 and on (namespace, training) ${phase('Running')} == 1`,
+        for: '10m',
+        severity: 'warning',
+        summary: `The last checkpoint of ${TRAINING} is {{ $value | humanizeDuration }} old`,
+        meaning: 'An interruption without notice would undo all work since.',
+        steps: [
+          '`kubectl describe vicunatraining NAME`: condition CheckpointFresh says why.',
+          '`kubectl logs` of rank 0, “checkpoint”: storage that refuses, is full or slow.',
+          'An interval of more than two hours in `spec.checkpoint.interval`: silence the alert for this training.',
+        ],
+      },
+      {
+        name: 'VicunaGoodputLow',
+        expr: `${once('vicuna_training_goodput', 'namespace, training')} < 0.7 and on (namespace, training) ${phase('Running')} == 1`,
+        for: '1h',
+        severity: 'warning',
+        summary: `Only {{ $value | humanizePercentage }} of the time that ${TRAINING} pays for makes steps`,
+        meaning: 'Interruptions, starts and repeated work eat what spot saves.',
+        steps: [
+          'Dashboard “Vicuna / Training”: which leg of the interruptions is long? Long replacement: more pools. Long resumption: smaller images, storage nearer to the nodes. Steps lost: a shorter `checkpoint.interval`.',
+          'Pools with short lives: dashboard “Vicuna / Fleet”, expected life of a node. Take them out of `placement.pools`, or set `capacity: auto`.',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'vicuna-pools',
+    title: 'Pools',
+    alerts: [
+      {
+        name: 'VicunaAllPoolsBlocked',
+        expr: `min(${once('vicuna_pool_blocked', 'pool')}) == 1`,
+        for: '30m',
+        severity: 'warning',
+        summary: 'Every GpuPool is without capacity',
+        meaning: 'Nothing new is placed, and what is interrupted waits.',
+        steps: [
+          '`kubectl get gpupools`: until when are they blocked?',
+          'The autoscaler’s log: a quota of the cloud, or no spot capacity. Add pools in other zones, of other types, or on demand.',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'vicuna-serving',
+    title: 'Servings',
+    alerts: [
+      {
+        name: 'VicunaModelDown',
+        expr: `${served('desired_replicas')} > 0 and on (namespace, serving, model) ${ready} == 0`,
+        for: '5m',
+        severity: 'critical',
+        summary: `Model {{ $labels.model }} of ${SERVING} has no replica that answers`,
+        meaning: 'Requests wait at the gateway up to `limits.queue`, then fail.',
+        steps: [
+          '`kubectl describe vicunaserving NAME`: conditions Ready and Placed say what is missing.',
+          '`kubectl get pods -l vicuna.run/serving=NAME`: Pending is capacity, CrashLoopBackOff the engine (`kubectl logs`), not ready a model that still loads.',
+        ],
+      },
+      {
+        name: 'VicunaReplicasMissing',
+        expr: `${ready} < on (namespace, serving, model) ${served('desired_replicas')}`,
+        for: '15m',
+        severity: 'warning',
+        summary: `Model {{ $labels.model }} of ${SERVING} has {{ $value }} ready replicas, less than its load needs`,
+        meaning: 'Answers are slow, and the next interruption is felt.',
+        steps: ['As for VicunaModelDown.', 'No capacity in its pools: add pools, or let `placement.capacity` be `auto`.'],
+      },
+      {
+        name: 'VicunaScalingBlind',
+        expr: `${once('vicuna_serving_metrics_available', 'namespace, serving')} == 0`,
+        for: '10m',
+        severity: 'warning',
+        summary: `${SERVING} cannot read the metrics that it scales by`,
+        meaning: 'The number of replicas is held: it neither grows with the load nor shrinks.',
+        steps: [
+          '`kubectl describe vicunaserving NAME`: condition MetricsAvailable says which query fails, and why.',
+          'No series: does Prometheus scrape the gateways and engines (`monitoring.servings`)?',
+        ],
+      },
+      {
+        name: 'VicunaAtMaxReplicas',
+        expr: `${once('vicuna_serving_scaling_limit{reason="TooManyReplicas"}', 'namespace, serving')} == 1`,
+        for: '30m',
+        severity: 'warning',
+        summary: `${SERVING} needs more replicas than spec.replicas.max`,
+        meaning: 'Answers are slow.',
+        steps: ['Raise `spec.replicas.max`, or lower what clients may send (`gateway.limits`).'],
+      },
+      {
+        name: 'VicunaGatewayDown',
+        expr: `${once('vicuna_serving_ready_gateways', 'namespace, serving')} == 0`,
+        for: '2m',
+        severity: 'critical',
+        summary: `No gateway of ${SERVING} takes requests`,
+        meaning: 'Clients get no connection.',
+        steps: [
+          '`kubectl get pods -l vicuna.run/serving=NAME,app.kubernetes.io/component=gateway` and `kubectl describe pod`.',
+          'Its log says in one sentence what it waits for, such as a Secret or its configuration.',
+        ],
+      },
+      {
+        name: 'VicunaGatewayErrors',
+        expr: `sum by (${BY_MODEL}) (rate(vicuna_gateway_requests_total{code=~"5.."}[10m])) / sum by (${BY_MODEL}) (rate(vicuna_gateway_requests_total[10m])) > 0.05`,
+        for: '10m',
+        severity: 'critical',
+        summary: `{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} of ${GATEWAY} fail`,
+        meaning: 'Users see errors.',
+        steps: [
+          'Dashboard “Vicuna / Serving”, requests by outcome: 503 is no worker or a full queue, 502 and 504 workers that fail or hang.',
+          'Workers “resting”: `kubectl logs` of the engines.',
+        ],
+      },
+      {
+        name: 'VicunaFirstTokenSlow',
+        expr: `histogram_quantile(0.95, sum by (le, ${BY_MODEL}) (rate(vicuna_gateway_time_to_first_token_seconds_bucket[10m]))) > 10`,
+        for: '15m',
+        severity: 'warning',
+        summary: `One in twenty answers of {{ $labels.model }} of ${GATEWAY} begins after {{ $value | humanizeDuration }}`,
+        meaning: 'Users wait.',
+        steps: [
+          'Requests wait: see VicunaReplicasMissing and VicunaAtMaxReplicas; a lower target in `autoscaling.metrics` scales earlier.',
+          'None wait: long questions, or engines short of memory for their caches.',
+        ],
+      },
+      {
+        name: 'VicunaRequestsWait',
+        expr: `min_over_time(sum by (${BY_MODEL}) (vicuna_gateway_queued_requests)[10m:30s]) > 0`,
+        for: '5m',
+        severity: 'warning',
+        summary: `Requests for {{ $labels.model }} of ${GATEWAY} have waited for a worker at every moment of ten minutes`,
+        meaning: 'There are too few replicas, or none.',
+        steps: ['See VicunaModelDown, VicunaReplicasMissing and VicunaAtMaxReplicas.'],
+      },
+      {
+        name: 'VicunaAnswersBroken',
+        expr: `sum by (${BY_MODEL}) (increase(vicuna_gateway_continuations_total{result="failed"}[15m])) > 0`,
+        for: '0m',
+        severity: 'warning',
+        summary: `{{ $value | humanize }} answers of {{ $labels.model }} of ${GATEWAY} broke off and could not go on elsewhere`,
+        meaning: 'Clients got an error in the midst of an answer.',
+        steps: [
+          'Was there another worker? With one replica there is none to go on at: `replicas.min: 2`, or `placement.spare`.',
+          'Several choices, tool calls and log probabilities cannot be continued: docs/serving.md says what can.',
+        ],
+      },
+    ],
+  },
+];
+
+const RUNBOOKS = 'https://github.com/vicuna-operator/vicuna-operator/blob/main/docs/runbooks.md';
+
+/** Prometheus' rules file. */
+export function alertRules(): string {
+  const groups = ALERT_GROUPS.map(({ name, alerts }) => ({
+    name,
+    rules: alerts.map((alert) => ({
+      alert: alert.name,
+      expr: alert.expr,
+      for: alert.for,
+      labels: { severity: alert.severity },
+      annotations: { summary: alert.summary, description: alert.meaning, runbook_url: `${RUNBOOKS}#${alert.name.toLowerCase()}` },
+    })),
+  }));
+  return `# Generated from charts/alerts.ts by \`npm run generate\`. Do not edit.\n${stringify({ groups }, { lineWidth: 0 })}`;
+}
+
+/** docs/runbooks.md. */
+export function runbooks(): string {
+  const sections = ALERT_GROUPS.flatMap(({ title, alerts }) => [
+    `## ${title}\n`,
+    ...alerts.map(({ name, severity, meaning, steps, expr, for: duration }) =>
+      [
+        `### ${name}\n`,
+        `**${severity}.** ${meaning}\n`,
+        ...steps.map((step, i) => `${i + 1}. ${step}`),
+        '',
+        `Fires when, for ${duration}: \`${expr}\`\n`,
+      ].join('\n'),
+    ),
+  ]);
+  return [
+    '# Runbooks\n',
+    '<!-- Generated from charts/alerts.ts by `npm run generate`. Do not edit. -->\n',
+    'What each alert means, and what to do. Names of objects are those of a release `vicuna-operator` in namespace `vicuna-system`.\n',
+    ...sections,
+  ].join('\n');
+}

@@ -1,0 +1,21 @@
+/**
+ * A figure of which there is one for each value of the labels, whoever exports it: while the lead changes, two copies of the operator may
+ * show the same thing for a moment.
+ */
+export function once(series: string, labels: string): string {
+  return `max by (${labels}) (${series})`;
+}
+
+const total = (what: 'cost' | 'on_demand_cost') =>
+  ['training', 'serving']
+    .map((kind) => `(sum(${once(`vicuna_${kind}_${what}_dollars_total`, `namespace, ${kind}`)}) or vector(0))`)
+    .join(' + ');
+
+/** US dollars paid, and what the same would have cost on demand. */
+export const COST = total('cost');
+export const ON_DEMAND = total('on_demand_cost');
+
+/** A quantile of a histogram. */
+export function quantile(q: number, histogram: string, labels: string, window: string, by = ''): string {
+  return `histogram_quantile(${q}, sum by (le${by ? `, ${by}` : ''}) (rate(${histogram}_bucket{${labels}}[${window}])))`;
+}

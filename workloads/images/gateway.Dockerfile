@@ -1,0 +1,30 @@
+# The gateway of servings as one file of plain JavaScript, and its page, on Node’s binary and nothing else.
+# The release gives both bases with their digests.
+ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${NODE_IMAGE} AS node
+
+FROM --platform=${BUILDPLATFORM} ${NODE_IMAGE} AS build
+WORKDIR /src
+COPY package.json package-lock.json .npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+COPY operator operator
+COPY workloads/gateway workloads/gateway
+RUN node -e "import('/src/workloads/gateway/build.ts').then((m) => m.buildGateway('/out'))"
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vicuna-gateway" \
+      org.opencontainers.image.description="OpenAI-compatible gateway that continues answers whose workers go" \
+      org.opencontainers.image.source="https://github.com/vicuna-operator/vicuna-operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=build /out /opt/vicuna/gateway
+ENV HOME=/tmp
+USER 1000:1000
+EXPOSE 8080 9090
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=16", "/opt/vicuna/gateway/main.js"]

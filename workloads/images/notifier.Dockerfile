@@ -1,0 +1,30 @@
+# The notifier as one file of plain JavaScript on Node’s binary and nothing else.
+# The release gives both bases with their digests.
+ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${NODE_IMAGE} AS node
+
+FROM --platform=${BUILDPLATFORM} ${NODE_IMAGE} AS build
+WORKDIR /src
+COPY package.json package-lock.json .npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+COPY operator operator
+COPY workloads/notifier workloads/notifier
+RUN node -e "import('/src/workloads/notifier/build.ts').then((m) => m.buildNotifier('/out'))"
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vicuna-notifier" \
+      org.opencontainers.image.description="Tells a node’s interruption, as the cloud’s metadata service announces it, to the cluster" \
+      org.opencontainers.image.source="https://github.com/vicuna-operator/vicuna-operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=build /out /opt/vicuna/notifier
+ENV HOME=/tmp
+USER 1000:1000
+EXPOSE 9814
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=1", "--max-old-space-size=16", "/opt/vicuna/notifier/main.cjs"]
