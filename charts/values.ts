@@ -44,6 +44,8 @@ export const valuesSchema = z.strictObject({
       operator: image('operator', 'the operator’s image'),
       gateway: image('gateway', 'the image of servings’ gateways'),
       engine: image('engine', 'the image of replicas with engine `transformers`'),
+      data: image('data', 'the image of VicunaDatasets’ pods'),
+      judge: image('judge', 'the image of VicunaEvaluations’ pods'),
       notifier: image('notifier', 'the notifier’s image'),
     },
     'Images. A reference may carry a digest: `registry/name@sha256:…`.',

@@ -20,6 +20,13 @@ export async function buildOperator(directory: string): Promise<string> {
   });
   await bundle.write({ dir: directory, format: 'esm', entryFileNames: '[name].js' });
   await bundle.close();
+  // Google's package asks for its own directory, which only CommonJS modules have.
+  const prices = await rolldown({
+    input: { 'price-reader': join(ROOT, 'operator', 'pools', 'prices', 'price-reader.ts') },
+    platform: 'node',
+  });
+  await prices.write({ dir: directory, format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' });
+  await prices.close();
   return join(directory, 'main.js');
 }
 

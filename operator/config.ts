@@ -17,8 +17,8 @@ export interface OperatorConfig {
   readonly logLevel: string;
   /** The URL that worker pods are given; a Service that reaches any copy. Default: advertiseUrl. */
   readonly workerUrl: string;
-  /** Images of this project's own engine and gateway, for servings that name none. */
-  readonly images: { readonly engine: string; readonly gateway: string };
+  /** Images of this project's own programs, for objects that name none. */
+  readonly images: { readonly engine: string; readonly gateway: string; readonly data: string; readonly judge: string };
 }
 
 /** Where this version's images are. */
@@ -40,6 +40,8 @@ export function readConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     images: {
       engine: env.VICUNA_ENGINE_IMAGE ?? `${IMAGES}/engine:${VERSION}`,
       gateway: env.VICUNA_GATEWAY_IMAGE ?? `${IMAGES}/gateway:${VERSION}`,
+      data: env.VICUNA_DATA_IMAGE ?? `${IMAGES}/data:${VERSION}`,
+      judge: env.VICUNA_JUDGE_IMAGE ?? `${IMAGES}/judge:${VERSION}`,
     },
     namespace: env.POD_NAMESPACE ?? 'vicuna-system',
     identity: `${env.POD_NAME ?? hostname()}_${process.pid}_${Date.now().toString(36)}`,

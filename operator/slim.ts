@@ -1,8 +1,10 @@
 import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
-import { POOL_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, POOL_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { ROUTABLE_GATE } from './serving/names.ts';
 import { concerningMessage } from './signals/notices.ts';
 
+/** A pod with one of these is ours. */
+const OWN_LABELS = [TRAINING_LABEL, SERVING_LABEL, DATASET_LABEL, EVALUATION_LABEL, RELEASE_LABEL, POOL_LABEL];
 const OF_WORKERS: readonly string[] = ['PodScheduled', 'DisruptionTarget'];
 const OF_REPLICAS: readonly string[] = [...OF_WORKERS, 'Ready', ROUTABLE_GATE];
 
@@ -13,7 +15,7 @@ export function slimPod(pod: V1Pod): V1Pod {
   const { metadata, spec, status } = pod;
   const labels = metadata?.labels ?? {};
   const serves = labels[SERVING_LABEL] !== undefined;
-  const ours = serves || labels[TRAINING_LABEL] !== undefined || labels[POOL_LABEL] !== undefined;
+  const ours = OWN_LABELS.some((label) => labels[label] !== undefined);
   return {
     metadata: {
       name: metadata?.name,

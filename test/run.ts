@@ -24,6 +24,7 @@ const SUITES: readonly Suite[] = [
   { name: 'generated', run: () => check('node', ['operator/generate.ts', '--check']) },
   { name: 'unit', run: () => vitest('unit') },
   { name: 'python', run: () => pytest() },
+  { name: 'infra', run: () => vitest('infra') },
   { name: 'clients', run: () => vitest('clients') },
   { name: 'integration', run: () => vitest('integration') },
   { name: 'e2e', run: () => vitest('e2e') },
@@ -63,7 +64,7 @@ async function vitest(project: string): Promise<Count> {
 async function pytest(): Promise<Count> {
   const report = join(scratch, 'pytest.xml');
   const sitePackages = await pythonSitePackages();
-  const path = [...['trainer', 'engine'].map((room) => join(process.cwd(), 'workloads', room)), sitePackages];
+  const path = [...['trainer', 'engine', 'data'].map((room) => join(process.cwd(), 'workloads', room)), sitePackages];
   const env = { PYTHONPATH: path.join(':'), PYTHONDONTWRITEBYTECODE: '1' };
   const lint = await execute('python3', ['-m', 'ruff', 'check', 'workloads'], env);
   const code = await execute('python3', ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', `--junitxml=${report}`, 'workloads'], env);

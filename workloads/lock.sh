@@ -10,5 +10,5 @@ lock() {
 }
 lock requirements.lock
 # torch's CUDA wheel loads these on import: cublas cudart cudnn cufft cufile cupti curand cusparse cusparselt nccl nvjitlink nvshmem.
-lock requirements-cpu.lock --no-emit-package triton --no-emit-package nvidia-cusolver --no-emit-package nvidia-cuda-nvrtc \
+lock requirements-cpu.lock --no-emit-package bitsandbytes --no-emit-package triton --no-emit-package nvidia-cusolver --no-emit-package nvidia-cuda-nvrtc \
 	--no-emit-package nvidia-nvtx --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder --no-emit-package cuda-toolkit

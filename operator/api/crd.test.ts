@@ -47,6 +47,8 @@ const OPEN = [
   'VicunaServing.spec.gateway.template',
   'VicunaServing.spec.models[].template',
   'VicunaServing.spec.multiplexing.template',
+  'VicunaDataset.spec.template',
+  'VicunaEvaluation.spec.template',
 ];
 
 /** Field names whose numbers mean nothing without a unit, and how the description may name it. */
@@ -94,10 +96,26 @@ describe('the custom resource definitions', () => {
   });
 
   it('say of immutable fields that they are', () => {
-    const fixed = /\.spec\.(model|dataset|recipe|managedBy|checkpoint\.storage)$/;
-    const found = ofSpecs.filter(({ path }) => fixed.test(path));
-    expect(found).toHaveLength(5);
+    const ofTraining = /^VicunaTraining\.spec\.(model|dataset|recipe|managedBy|checkpoint\.storage)$/;
+    const open = 'image|cpu|memory|template|placement|credentials|ttlAfterFinished';
+    // All of a task's spec but how its pod runs.
+    const ofTasks = new RegExp(`^Vicuna(Dataset|Evaluation)\\.spec\\.(?!(${open})$)[A-Za-z]+$`);
+    const found = ofSpecs.filter(({ path }) => ofTraining.test(path) || ofTasks.test(path));
+    expect(found.length).toBeGreaterThan(20);
     expect(paths(found.filter(({ schema }) => !text(schema).includes('Immutable.')))).toEqual([]);
+  });
+
+  it('refuse the change of what they call immutable', () => {
+    const rulesOf = (kind: Kind) => JSON.stringify(openApiSchema(kind).properties?.spec?.['x-kubernetes-validations'] ?? []);
+    const free = KINDS.flatMap((kind) => {
+      const ofSpec = rulesOf(kind);
+      return fields(kind, 'spec').filter(({ path, name, schema }) => {
+        const own = JSON.stringify(schema['x-kubernetes-validations'] ?? []);
+        const isTop = path === `${kind.kind}.spec.${name}`;
+        return isTop && text(schema).includes('Immutable.') && !own.includes('oldSelf') && !ofSpec.includes(`oldSelf.${name})`);
+      });
+    });
+    expect(paths(free)).toEqual([]);
   });
 
   it('bound every string', () => {

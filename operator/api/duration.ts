@@ -10,3 +10,11 @@ export function durationSeconds(text: string): number {
   for (const [, amount, unit] of text.matchAll(/([0-9]+)(ms|s|m|h|d)/g)) seconds += Number(amount) * (UNIT_SECONDS[unit ?? ''] ?? 0);
   return seconds;
 }
+
+/** "45s", "12m", "6h", "3d": one unit, as kubectl prints ages. */
+export function humanDuration(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)}s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`;
+  return `${Math.round(seconds / 86_400)}d`;
+}

@@ -10,6 +10,12 @@ export const SOURCE_URI: Form = {
     'no URI to read from: write s3://bucket/path, hf://owner/name, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
 };
 
+export const STORAGE_URI: Form = {
+  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
+  maxLength: 1_024,
+  sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
+};
+
 export const IMAGE: Form = {
   pattern: /^\S+$/,
   maxLength: 512,
@@ -50,6 +56,12 @@ export function credentials(pods: string) {
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
     .describe(`credentials: Secrets whose keys become environment variables of the ${pods}, such as AWS_ACCESS_KEY_ID. Default: none.`);
 }
+
+export const HTTP_URL: Form = {
+  pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
+  maxLength: 1_024,
+  sentence: 'no URL: write it as http://host:port or https://host/path, without user, query and fragment',
+};
 
 /** An amount of accelerator memory. */
 export const GPU_MEMORY: Form = {

@@ -2,10 +2,11 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { GPU_MEMORY } from './forms.ts';
+import { GPU_MEMORY, HTTP_URL } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
+  DNS_NAME,
   dollars,
   duration,
   type Form,
@@ -56,6 +57,47 @@ const tolerationRules: readonly Rule[] = [
 /** What each cloud gives a spot node before it takes it back. */
 const NOTICE: Readonly<Record<'aws' | 'gcp' | 'azure' | 'onPremise', string>> = { aws: '120s', gcp: '30s', azure: '30s', onPremise: '30s' };
 
+const priceSource = z
+  .strictObject({
+    refresh: duration('refresh: how often prices are read again. Default: 15m.').default('15m'),
+    aws: z
+      .strictObject({})
+      .optional()
+      .describe(
+        "aws: the spot price of Linux by AWS's spot price history, for the pool's region, zone and instanceType; {} is all it takes. Default: not asked.",
+      ),
+    gcp: z
+      .strictObject({
+        parts: z
+          .array(
+            z
+              .strictObject({
+                sku: z.string().min(3).max(128).describe('sku: how its description in the price list begins, such as A3 Instance Core.'),
+                quantity: z.number().min(0.001).max(100_000).describe('quantity of it in one node: cores, GiB of memory or accelerators.'),
+              })
+              .describe('part of a node that has a price of its own.'),
+          )
+          .min(1)
+          .max(8)
+          .meta({ 'x-kubernetes-list-type': 'atomic' })
+          .describe('parts that make up one node.'),
+      })
+      .optional()
+      .describe("gcp: spot and on-demand prices by Google's price list, for the pool's region. Default: not asked."),
+  })
+  .describe(
+    "source from which prices are read, by the cloud's SDK with its usual chain of credentials. While they cannot be read, the prices written here are used. Default: none.",
+  )
+  .meta({
+    'x-kubernetes-validations': [
+      { rule: 'has(self.aws) != has(self.gcp)', message: 'names where prices are read: give exactly one of aws and gcp' },
+      {
+        rule: "!has(self.refresh) || duration(self.refresh.contains('d') ? '1h' : self.refresh) >= duration('1m')",
+        message: 'refresh is shorter than clouds change their prices: give 1m or more',
+      },
+    ],
+  });
+
 const spec = z
   .strictObject({
     cloud: z.enum(['aws', 'gcp', 'azure', 'onPremise']).describe('cloud that the nodes run on.'),
@@ -79,6 +121,7 @@ const spec = z
         spot: dollars(
           'spot price of one node in US dollars per hour. At or above the on-demand price the pool is not used as spot. Default: none, which only an onDemand pool may have.',
         ).optional(),
+        source: priceSource.optional(),
       })
       .describe('price of one node per hour.'),
     egress: z
@@ -121,6 +164,21 @@ const spec = z
       .max(10_000)
       .optional()
       .describe('maxNodes up to which an autoscaler may grow the pool. Default: the nodes there are; nothing is waited for.'),
+    cluster: z
+      .strictObject({
+        kubeconfigSecret: formed(
+          DNS_NAME,
+          'kubeconfigSecret: name of a Secret in the operator’s namespace whose key kubeconfig says how to reach the cluster: with a token or a client certificate, no program to run. Immutable.',
+        ),
+        workerUrl: formed(
+          HTTP_URL,
+          'workerUrl: base URL under which workers in the cluster reach the operator. Default: the one that workers at home use.',
+        ).optional(),
+      })
+      .optional()
+      .describe(
+        'cluster that the nodes are in, where it is not the operator’s own. Namespaces, Secrets and claims of what runs there must exist there too. Default: the operator’s own. Immutable.',
+      ),
     notice: duration('notice that the cloud gives before it takes a spot node back. Default: 120s on aws, 30s elsewhere.', {
       zero: true,
     }).optional(),
@@ -129,8 +187,21 @@ const spec = z
   .meta({
     'x-kubernetes-validations': [
       {
+        rule: '(has(self.cluster) ? self.cluster.kubeconfigSecret : "") == (has(oldSelf.cluster) ? oldSelf.cluster.kubeconfigSecret : "")',
+        message: 'spec.cluster is fixed once the pool exists: create a new pool under another name instead',
+      },
+      {
         rule: "self.capacity != 'spot' || has(self.price.spot)",
         message: 'a spot pool needs its spot price, or nothing can be said of what it costs: give price.spot, or capacity onDemand',
+      },
+      {
+        rule: "!has(self.price.source) || !has(self.price.source.aws) || (self.cloud == 'aws' && has(self.region) && has(self.zone) && has(self.instanceType))",
+        message:
+          'AWS has a spot price for each zone and instance type: give cloud aws, region, zone and instanceType, or another price.source',
+      },
+      {
+        rule: "!has(self.price.source) || !has(self.price.source.gcp) || (self.cloud == 'gcp' && has(self.region))",
+        message: "Google's price list goes by region: give cloud gcp and region, or another price.source",
       },
       {
         rule: "self.accelerator.count == 0 || self.accelerator.type != 'none'",
@@ -157,6 +228,14 @@ const status = z
       .describe('launches tried in the pool.'),
     estimatedLifeHours: z.number().min(0).optional().describe('estimatedLifeHours that a node lasts from now, in hours.'),
     blockedUntil: time('blockedUntil this time nothing new is placed here, after launches that found no capacity.').optional(),
+    price: z
+      .object({
+        spot: z.string().max(32).optional().describe('spot price of one node in US dollars per hour.'),
+        onDemand: z.string().max(32).optional().describe('onDemand price of one node in US dollars per hour.'),
+        readAt: time('readAt is when they were read.'),
+      })
+      .optional()
+      .describe('price of one node as last read from spec.price.source; condition PricesFresh says whether it is used.'),
     memory: z
       .record(z.string().max(63), z.unknown())
       .optional()

@@ -1,6 +1,8 @@
-import { POOL_CONDITIONS, SERVING_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
+import { DATASET_CONDITIONS, EVALUATION_CONDITIONS, POOL_CONDITIONS, SERVING_CONDITIONS, TRAINING_CONDITIONS } from './conditions.ts';
 import type { Kind } from './crd.ts';
 import { gpuPoolSchema } from './gpu-pool.ts';
+import { datasetRules, vicunaDatasetSchema } from './vicuna-dataset.ts';
+import { evaluationRules, vicunaEvaluationSchema } from './vicuna-evaluation.ts';
 import { servingRules, vicunaServingSchema } from './vicuna-serving.ts';
 import { trainingRules, vicunaTrainingSchema } from './vicuna-training.ts';
 
@@ -49,6 +51,52 @@ export const KINDS: readonly Kind[] = [
       { name: 'Cost', type: 'string', jsonPath: '.status.totals.cost' },
       { name: 'Saved', type: 'string', jsonPath: '.status.totals.savedPercent' },
       { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    ],
+  },
+  {
+    kind: 'VicunaDataset',
+    plural: 'vicunadatasets',
+    shortName: 'vd',
+    scope: 'Namespaced',
+    description: 'VicunaDataset cleans, filters and splits conversations into what a VicunaTraining takes.',
+    schema: vicunaDatasetSchema,
+    rules: datasetRules,
+    conditions: DATASET_CONDITIONS,
+    columns: [
+      { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+      { name: 'Stage', type: 'string', jsonPath: '.status.progress.stage' },
+      { name: 'Progress', type: 'string', jsonPath: '.status.progress.display' },
+      { name: 'Kept', type: 'integer', jsonPath: '.status.result.kept' },
+      { name: 'Rejected', type: 'integer', jsonPath: '.status.result.rejectedTotal' },
+      { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+      { name: 'ETA', type: 'string', jsonPath: '.status.progress.eta', priority: 1 },
+      { name: 'Pool', type: 'string', jsonPath: '.status.pool', priority: 1 },
+      { name: 'Interruptions', type: 'integer', jsonPath: '.status.totals.interruptions', priority: 1 },
+      { name: 'Cost', type: 'string', jsonPath: '.status.totals.cost', priority: 1 },
+    ],
+  },
+  {
+    kind: 'VicunaEvaluation',
+    plural: 'vicunaevaluations',
+    shortName: 've',
+    scope: 'Namespaced',
+    description: 'VicunaEvaluation lets a language model judge the answers of others, as the Vicuna blog did.',
+    schema: vicunaEvaluationSchema,
+    rules: evaluationRules,
+    conditions: EVALUATION_CONDITIONS,
+    columns: [
+      { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+      { name: 'Progress', type: 'string', jsonPath: '.status.progress.display' },
+      { name: 'Win', type: 'string', jsonPath: '.status.summary.wins' },
+      { name: 'Tie', type: 'string', jsonPath: '.status.summary.ties' },
+      { name: 'Loss', type: 'string', jsonPath: '.status.summary.losses' },
+      { name: 'Quality', type: 'string', jsonPath: '.status.summary.quality' },
+      { name: 'Cost', type: 'string', jsonPath: '.status.cost.total' },
+      { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+      { name: 'Stage', type: 'string', jsonPath: '.status.progress.stage', priority: 1 },
+      { name: 'ETA', type: 'string', jsonPath: '.status.progress.eta', priority: 1 },
+      { name: 'Pool', type: 'string', jsonPath: '.status.pool', priority: 1 },
+      { name: 'Interruptions', type: 'integer', jsonPath: '.status.totals.interruptions', priority: 1 },
     ],
   },
   {

@@ -35,6 +35,15 @@ export function immutable(field: string): Rule {
   return { rule: 'self == oldSelf', message: `${field} is fixed once the object exists: create a new object under another name instead` };
 }
 
+/** Optional fields of the spec that may not change, appear or vanish; for the rules of the spec, since an absent field has none itself. */
+export function fixed(...fields: string[]): Rule[] {
+  return fields.map((field) => ({
+    rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
+    message: `spec.${field} is fixed once the object exists: create a new object under another name instead`,
+    fieldPath: `.${field}`,
+  }));
+}
+
 /** What a string must look like, and the sentence that refuses others: it says how to write it, which an expression does not. */
 export interface Form {
   readonly pattern: RegExp;

@@ -45,9 +45,22 @@ export const reportSchema = z.strictObject({
   tokensPerSecond: z.number().min(0).nullable(),
   stepSeconds: seconds.optional(),
   resumedStep: step.optional(),
+  /** The last look at conversations that are not trained on. */
+  validation: z.strictObject({ step, loss: z.number() }).optional(),
   checkpoint: reportedCheckpointSchema.optional(),
   exitCode: z.int().min(-255).max(255).optional(),
   message: z.string().max(2_048).optional(),
 });
 
 export type Report = z.infer<typeof reportSchema>;
+
+/** What a task's pod says of its progress: the body of `POST /v1/tasks/{namespace}/{pod}/report`. */
+export const taskReportSchema = z.strictObject({
+  stage: z.string().min(1).max(63),
+  done: z.number().min(0).max(1e15),
+  total: z.number().min(0).max(1e15).nullable(),
+  unit: z.string().min(1).max(63),
+  etaSeconds: seconds.nullable(),
+});
+
+export type TaskReport = z.infer<typeof taskReportSchema>;

@@ -47,9 +47,16 @@ export function presetsReference(presets: Readonly<Record<string, object>>): str
     '',
     `| | ${names.map((name) => `\`${name}\``).join(' | ')} |`,
     `|---|${names.map(() => '---|').join('')}`,
-    ...[...fields].map((field) => `| \`${field}\` | ${columns.map((column) => column.get(field) ?? '').join(' | ')} |`),
+    ...[...fields].map((field) => `| \`${field}\` | ${columns.map((column) => shown(column.get(field))).join(' | ')} |`),
     '',
   ].join('\n');
+}
+
+function shown(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value ?? '');
+  return Object.entries(value)
+    .map(([name, v]) => `${name} ${Array.isArray(v) ? v.join(', ') : v}`)
+    .join('; ');
 }
 
 function* rows(schema: Schema, path: string): Generator<string> {

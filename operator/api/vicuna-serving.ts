@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { cpu, credentials, GPU_MEMORY, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, GPU_MEMORY, HTTP_URL, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -26,12 +26,6 @@ const MODEL_NAME: Form = {
   pattern: /^[a-z]([-a-z0-9]*[a-z0-9])?$/,
   maxLength: 24,
   sentence: 'no name of a model: use lower-case letters, digits and "-", such as vicuna-13b; other names go into aliases',
-};
-
-const HTTP_URL: Form = {
-  pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
-  maxLength: 1_024,
-  sentence: 'no URL: write it as http://host:port or https://host/path, without user, query and fragment',
 };
 
 const DIRECTORY: Form = {
@@ -71,6 +65,20 @@ const argumentsOf = (whose: string) =>
     .meta({ 'x-kubernetes-list-type': 'atomic' })
     .describe(`args for ${whose}, after those that the operator gives. Default: none.`);
 
+const delta = (whose: string) =>
+  z
+    .strictObject({
+      uri: formed(
+        SOURCE_URI,
+        'uri of the delta: a directory that the release tool made (or FastChat’s make_delta), under s3://, hf://, pvc:// or file://.',
+      ),
+      image: formed(IMAGE, 'image with the release tool. Default: the one of this operator’s own engine.').optional(),
+    })
+    .optional()
+    .describe(
+      `delta weights: ${whose} are a base model, to which the delta is added on each node before the engine starts. Default: none.`,
+    );
+
 const model = z
   .strictObject({
     name: formed(MODEL_NAME, 'name under which clients ask for the model.'),
@@ -80,7 +88,15 @@ const model = z
       .default([])
       .meta({ 'x-kubernetes-list-type': 'set' })
       .describe('aliases: other names under which clients may ask for it, such as lmsys/vicuna-13b-v1.5. Default: none.'),
-    weights: formed(SOURCE_URI, 'weights: a Hugging Face model directory under s3://, hf://, pvc:// or file://.'),
+    weights: formed(
+      SOURCE_URI,
+      'weights: a Hugging Face model directory under s3://, hf://, pvc:// or file://. Default: none, and training is used.',
+    ).optional(),
+    training: formed(
+      DNS_NAME,
+      'training: name of a VicunaTraining in the same namespace whose model is served as soon as it is released, or complete where it has no release. Default: none, and weights is used.',
+    ).optional(),
+    delta: delta('weights'),
     engine: z
       .enum(['vllm', 'sglang', 'transformers', 'custom'])
       .default('vllm')
@@ -124,7 +140,8 @@ const model = z
     canary: z
       .strictObject({
         percent: z.int().min(0).max(100).describe('percent of the requests that the canary answers.'),
-        weights: formed(SOURCE_URI, 'weights of the canary. Default: those of the model.').optional(),
+        weights: formed(SOURCE_URI, 'weights of the canary. Default: those of the model, and its delta.').optional(),
+        delta: delta('weights of the canary, or of the model where it has none of its own,'),
         image: formed(IMAGE, 'image of the canary. Default: the one of the model.').optional(),
         args: argumentsOf('the canary'),
       })
@@ -146,6 +163,14 @@ const model = z
       {
         rule: "self.engine == 'custom' || !has(self.command)",
         message: 'command is for a custom engine: the others are started by the operator; use args',
+      },
+      {
+        rule: 'has(self.weights) != has(self.training)',
+        message: 'a model comes from one place: give either weights or training',
+      },
+      {
+        rule: '!has(self.training) || !has(self.delta)',
+        message: 'a training’s release says itself whether it is a delta: leave delta out',
       },
     ],
   });
@@ -514,6 +539,19 @@ const status = z
     ready: z.string().max(32).optional().describe('ready of desired replicas of all models, such as 3/4.'),
     modelNames: z.string().max(1_024).optional().describe('modelNames in one line, for printing.'),
     url: z.string().max(1_024).optional().describe('url of the endpoint within the cluster.'),
+    sources: z
+      .array(
+        z.object({
+          model: z.string().max(63).describe('model that it is.'),
+          training: z.string().max(253).describe('training that it comes from.'),
+          weights: z.string().max(1_024).describe('weights that are served, or to which the delta is added.'),
+          delta: z.string().max(1_024).optional().describe('delta that is added to them.'),
+        }),
+      )
+      .max(32)
+      .optional()
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['model'] })
+      .describe('sources of models that come from trainings, as they were when they were first served.'),
     models: z
       .array(modelStatus)
       .max(32)
@@ -570,9 +608,10 @@ export const servingRules: readonly Rule[] = [
   },
 ];
 
-export type VicunaServingSpec = z.output<typeof spec>;
+/** With weights also where a training is named: they are filled in when it is released. */
+export type ServedModel = Omit<z.output<typeof model>, 'weights'> & { weights: string };
+export type VicunaServingSpec = Omit<z.output<typeof spec>, 'models'> & { models: ServedModel[] };
 export type VicunaServingStatus = z.output<typeof status>;
-export type ServedModel = VicunaServingSpec['models'][number];
 export type ModelStatus = z.output<typeof modelStatus>;
 
 export interface VicunaServing {

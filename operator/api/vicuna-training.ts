@@ -3,7 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI, STORAGE_URI } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -20,10 +20,16 @@ import {
   time,
   VERSION,
 } from './meta.ts';
+import { capacity, retries, taskFields, taskRunSchema } from './task.ts';
 
 /** Longest name of a training: `<name>-g<generation>-<rank>` must stay a legal pod name and label value (63). */
 export const MAX_NAME_LENGTH = 40;
 export const FINALIZER = 'vicuna.run/final-save';
+/**
+ * On a training: "save a checkpoint of a later step than this". A step and no time, so that nobody's clock counts, and that it is done
+ * once for each value.
+ */
+export const SAVE_AFTER_ANNOTATION = 'vicuna.run/save-after-step';
 export const MANAGER = 'vicuna.run/operator';
 
 /** Written by hand or by Kueue; any other manager makes this operator leave the object alone. */
@@ -33,10 +39,10 @@ const MANAGER_FORM: Form = {
   sentence: 'no name of a controller: write it as domain/name, such as kueue.x-k8s.io/multikueue',
 };
 
-const STORAGE_URI: Form = {
-  pattern: /^((s3|pvc):\/\/[^/\s]+(\/\S*)?|file:\/\/\/\S*)$/,
-  maxLength: 1_024,
-  sentence: 'no place to keep files: write s3://bucket/path, pvc://claim/path or file:///directory (a gs:// bucket by its S3 interface)',
+const PARAMETERS: Form = {
+  pattern: /^[1-9][0-9]{0,3}([.][0-9]{1,3})?[MBT]$/,
+  maxLength: 9,
+  sentence: 'no number of parameters: write it as 350M, 7B or 13.5B',
 };
 
 const INTERVAL: Form = {
@@ -60,6 +66,10 @@ const model = z
       'base model to start from: a Hugging Face model directory under s3://, hf://, pvc:// (a PersistentVolumeClaim) or file://. Immutable.',
     ),
     tokenizer: formed(SOURCE_URI, 'tokenizer directory, as a URI. Default: the one of base. Immutable.').optional(),
+    parameters: formed(
+      PARAMETERS,
+      'parameters of the model, such as 7B or 350M, for the estimate of memory and time; pools whose GPUs cannot hold their share are left out. Default: those of the model that the preset is named for, for the estimate alone. Immutable.',
+    ).optional(),
   })
   .describe('model to fine-tune. Immutable.')
   .meta({ 'x-kubernetes-validations': [immutable('spec.model')] });
@@ -71,6 +81,24 @@ const dataset = z
       SOURCE_URI,
       'uri of conversations in ShareGPT form (JSON or JSON lines). Default: none, and name is used. Immutable.',
     ).optional(),
+    tokens: z
+      .int()
+      .min(1)
+      .max(1e15)
+      .optional()
+      .describe('tokens of the dataset, for the estimate of time and cost before the run. Default: unknown. Immutable.'),
+    validation: z
+      .strictObject({
+        uri: formed(SOURCE_URI, 'uri of conversations that are not trained on, in the same form.'),
+        everySteps: z
+          .int()
+          .min(1)
+          .max(1_000_000_000)
+          .default(100)
+          .describe('everySteps the loss on them is measured, and at the end. Default: 100.'),
+      })
+      .optional()
+      .describe('validation: the loss on these conversations is measured while training. Default: none. Immutable.'),
   })
   .describe('dataset to train on: exactly one of name and uri. Immutable.')
   .meta({
@@ -131,6 +159,43 @@ const recipeFields = {
     .optional()
     .describe('activationCheckpointing: recompute activations to save memory. Default: the preset’s.'),
   attention: z.enum(['sdpa', 'flash', 'eager']).optional().describe('attention implementation. Default: the preset’s.'),
+  conversationTemplate: z
+    .enum(['vicuna_v1.1', 'vicuna_v0'])
+    .optional()
+    .describe(
+      'conversationTemplate in which conversations are put to the model: vicuna_v1.1 (USER and ASSISTANT), or vicuna_v0 (### Human and ### Assistant, as in the first release). Default: the preset’s.',
+    ),
+  packing: z
+    .boolean()
+    .optional()
+    .describe(
+      'packing: several conversations in one sequence, which do not see each other; saves what padding costs. Not with attention flash, whose kernel takes no mask. Default: the preset’s.',
+    ),
+  lora: z
+    .strictObject({
+      rank: z.int().min(1).max(1_024).describe('rank of the adapter’s matrices.'),
+      alpha: z.number().positive().max(65_536).optional().describe('alpha: the adapter counts alpha / rank. Default: twice the rank.'),
+      dropout: z.number().min(0).max(0.9).default(0).describe('dropout of the adapter’s input while training. Default: 0.'),
+      targetModules: z
+        .array(z.string().min(1).max(64))
+        .min(1)
+        .max(16)
+        .optional()
+        .meta({ 'x-kubernetes-list-type': 'set' })
+        .describe('targetModules: linear layers that get an adapter, such as q_proj. Default: all of a LLaMA’s decoder layers.'),
+      quantization: z
+        .enum(['none', 'nf4'])
+        .default('none')
+        .describe(
+          'quantization of the frozen base: nf4 keeps it in 4 bits, whole on each GPU (QLoRA); it needs an image for GPUs. Default: none.',
+        ),
+      export: z
+        .enum(['merged', 'adapter'])
+        .default('merged')
+        .describe('export the model with the adapter added in, or the adapter alone in PEFT’s form. Default: merged.'),
+    })
+    .optional()
+    .describe('lora: train an adapter and leave the base as it is. Default: the preset’s.'),
   maxSteps: z
     .int()
     .min(1)
@@ -142,10 +207,21 @@ const recipeFields = {
 const recipe = z
   .strictObject({
     preset: z
-      .enum(['vicuna-7b', 'vicuna-13b', 'alpaca-7b', 'tiny'])
+      .enum(['vicuna-7b', 'vicuna-13b', 'vicuna-7b-2023-03', 'vicuna-13b-2023-03', 'vicuna-7b-qlora', 'alpaca-7b', 'alpaca-13b', 'tiny'])
       .default('vicuna-7b')
       .describe('preset of hyper-parameters to start from; docs/reference/presets.md lists their values. Default: vicuna-7b. Immutable.'),
-    overrides: z.strictObject(recipeFields).default({}).describe('overrides of single values of the preset. Default: none. Immutable.'),
+    overrides: z
+      .strictObject(recipeFields)
+      .default({})
+      .describe('overrides of single values of the preset. Default: none. Immutable.')
+      .meta({
+        'x-kubernetes-validations': [
+          {
+            rule: "!has(self.packing) || !self.packing || !has(self.attention) || self.attention != 'flash'",
+            message: 'packing needs a mask between conversations, which the flash kernel does not take: use attention sdpa',
+          },
+        ],
+      }),
   })
   .prefault({})
   .describe('recipe: how to train. Immutable.')
@@ -298,6 +374,54 @@ const retryRule = z
   })
   .describe('retry rule: how often causes may strike.');
 
+const { cpu: releaseCpu, memory: releaseMemory, placement: releasePlacement } = taskFields('release’s pod', 'the worker’s');
+
+const release = z
+  .strictObject({
+    delta: z
+      .strictObject({
+        base: formed(
+          SOURCE_URI,
+          'base that the delta is to: those who have it can restore the model. Default: spec.model.base.',
+        ).optional(),
+        mode: z
+          .enum(['exact', 'additive'])
+          .default('exact')
+          .describe('mode: exact restores the model bit for bit; additive is the form of FastChat’s apply_delta. Default: exact.'),
+        vocabulary: z
+          .enum(['same', 'extend'])
+          .default('same')
+          .describe('vocabulary: extend lets the model have more tokens than base; their rows are published whole. Default: same.'),
+        output: formed(STORAGE_URI, 'output directory of the delta. Default: directory delta in spec.checkpoint.storage.').optional(),
+      })
+      .prefault({})
+      .describe('delta: what is published is the difference to a model that others have already.'),
+    gate: z
+      .strictObject({
+        evaluation: formed(DNS_NAME, 'evaluation: name of a VicunaEvaluation in the same namespace that must be complete first.'),
+        baseline: z.string().min(1).max(63).optional().describe('baseline of it that the bounds are for. Default: each of them.'),
+        minRelativeQuality: z
+          .number()
+          .min(0)
+          .max(10)
+          .optional()
+          .describe('minRelativeQuality: score divided by the baseline’s that it must reach, such as 0.9. Default: no bound.'),
+        minWinRate: z
+          .number()
+          .min(0)
+          .max(1)
+          .optional()
+          .describe('minWinRate: share of wins and half of the ties that it must reach. Default: no bound.'),
+      })
+      .optional()
+      .describe('gate that the model must pass before it is released. Default: none.'),
+    cpu: releaseCpu,
+    memory: releaseMemory,
+    placement: releasePlacement,
+  })
+  .optional()
+  .describe('release of the model, once the training is complete; it may be added later. Default: none.');
+
 const spec = z
   .strictObject({
     model,
@@ -306,6 +430,7 @@ const spec = z
     workers,
     placement,
     checkpoint,
+    release,
     credentials: credentials('workers'),
     retry: z
       .array(retryRule)
@@ -341,7 +466,6 @@ const members = z
   .max(1_024)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['rank'] })
   .describe('members of the world.');
-const capacity = z.enum(['spot', 'onDemand']).describe('capacity type that is paid for.');
 const generation = z.int().min(0).describe('generation of the world: it grows with every change of members.');
 
 const world = z
@@ -427,6 +551,44 @@ const placementDecision = z
   })
   .describe('placement: the last decision on where to run, and what it was weighed against.');
 
+const releaseStatus = z
+  .object({
+    ...taskRunSchema.shape,
+    uri: z.string().max(1_024).optional().describe('uri of the delta.'),
+    base: z.string().max(1_024).optional().describe('base that the delta is to.'),
+    mode: z.string().max(63).optional().describe('mode of the delta.'),
+    bytes: z.number().min(0).optional().describe('bytes of its weights.'),
+    changedElements: z.number().min(0).optional().describe('changedElements: weights that differ from base.'),
+    inexactElements: z.number().min(0).optional().describe('inexactElements: weights that the delta restores only nearly.'),
+    manifestSha256: z.string().max(64).optional().describe('manifestSha256 identifies the whole release.'),
+  })
+  .describe('release: its pod, and what was released.');
+
+const estimate = z
+  .object({
+    parameters: z.string().max(16).describe('parameters of the model that it is made for.'),
+    message: z.string().max(1_024).describe('message: what it takes, and what is not known, in one sentence.'),
+    pools: z
+      .array(
+        z.object({
+          pool: z.string().max(253).describe('pool that it is for.'),
+          fits: z.boolean().optional().describe('fits: whether the smallest world has memory enough there. Default: not known.'),
+          neededMemory: z.string().max(16).optional().describe('neededMemory of one GPU in the smallest world.'),
+          gpuMemory: z.string().max(16).optional().describe('gpuMemory that one GPU has.'),
+          hours: z
+            .number()
+            .min(0)
+            .optional()
+            .describe('hours that the whole training takes there with max workers, without interruptions.'),
+          cost: z.string().max(32).optional().describe('cost of these hours, in US dollars.'),
+        }),
+      )
+      .max(32)
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['pool'] })
+      .describe('pools that have the right accelerator, at most 32.'),
+  })
+  .describe('estimate of memory, time and cost before the run; docs/training.md says how it is made, and how rough it is.');
+
 const status = z
   .object({
     observedGeneration: z.int().min(0).optional().describe('observedGeneration is the metadata.generation that the status speaks of.'),
@@ -438,9 +600,19 @@ const status = z
     generation: generation.optional(),
     pool: z.string().max(253).optional().describe('pool that the training runs or is being placed in.'),
     capacity: capacity.optional(),
+    dataset: z
+      .object({
+        name: z.string().max(253).describe('name of the VicunaDataset.'),
+        uri: z.string().max(1_024).describe('uri that the training reads.'),
+        validationUri: z.string().max(1_024).optional().describe('validationUri: uri of the conversations kept for validation.'),
+      })
+      .optional()
+      .describe('dataset as it was when the training first used it; a later change of the VicunaDataset does not concern it.'),
+    release: releaseStatus.optional(),
     world: world.optional(),
     next: next.optional(),
     placement: placementDecision.optional(),
+    estimate: estimate.optional(),
     progress: z
       .object({
         step: z.int().min(0).describe('step reached.'),
@@ -448,6 +620,8 @@ const status = z
         display: z.string().max(32).describe('display of step and total, for printing.'),
         epoch: z.number().min(0).describe('epoch reached, with fraction.'),
         loss: z.number().optional().describe('loss of the last step.'),
+        validationLoss: z.number().optional().describe('validationLoss: the last loss on dataset.validation.'),
+        validationStep: z.int().min(0).optional().describe('validationStep at which it was measured.'),
         lossDisplay: z.string().max(32).optional().describe('lossDisplay: the loss, for printing.'),
         tokensPerSecond: z.number().min(0).optional().describe('tokensPerSecond of all workers.'),
         stepSeconds: z.number().min(0).optional().describe('stepSeconds that a step takes, in seconds.'),
@@ -473,22 +647,7 @@ const status = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe('interruptions, the last 10.'),
-    retries: z
-      .array(
-        z.object({
-          cause: z.string().max(63).describe('cause that was charged.'),
-          times: z
-            .array(time('time of a retry.'))
-            .max(100)
-            .meta({ 'x-kubernetes-list-type': 'atomic' })
-            .describe('times at which it was charged, the last 100.'),
-          count: z.int().min(0).describe('count of all retries for the cause.'),
-        }),
-      )
-      .max(8)
-      .optional()
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['cause'] })
-      .describe('retries that were charged, by cause.'),
+    retries,
     totals: z
       .object({
         interruptions: z.int().min(0).optional().describe('interruptions in all.'),

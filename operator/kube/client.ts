@@ -70,11 +70,13 @@ interface Call {
 /** The API server's REST interface, with JSON in and out. Conversions and checks are left to the types. */
 export class KubeClient {
   readonly #transport: Transport;
+  readonly #fieldOwner: string;
   onRequest: ((info: RequestInfo) => void) | null = null;
 
-  /** `reload` is asked for new credentials when the server refuses the old ones. */
-  constructor(credentials: Credentials, reload: (() => Promise<Credentials>) | null = null) {
+  /** `reload` is asked for new credentials when the server refuses the old ones; `fieldOwner` is whose writes these are. */
+  constructor(credentials: Credentials, reload: (() => Promise<Credentials>) | null = null, fieldOwner = FIELD_OWNER) {
     this.#transport = new Transport(credentials, reload);
+    this.#fieldOwner = fieldOwner;
   }
 
   /** Reads a kubeconfig; without a path $KUBECONFIG, ~/.kube/config or the pod's own account, as kubectl would. */
@@ -97,8 +99,10 @@ export class KubeClient {
     return this.#json({ verb: 'list', method: 'GET', type, path, repeatable: true, attempts, signal });
   }
 
-  create<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions = {}): Promise<T> {
-    const path = `${pathOf(type, metadataOf(object).namespace)}${query({ fieldManager: FIELD_OWNER })}`;
+  /** `dryRun`: the server checks it and answers as if it had made it. */
+  create<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions & { dryRun?: boolean } = {}): Promise<T> {
+    const dryRun = options.dryRun ? 'All' : undefined;
+    const path = `${pathOf(type, metadataOf(object).namespace)}${query({ fieldManager: this.#fieldOwner, dryRun })}`;
     // Repeating a create is safe: names are ours, so the second one meets AlreadyExists.
     return this.#json({ verb: 'create', method: 'POST', type, path, body: typed(type, object), repeatable: true, ...waiting(options) });
   }
@@ -106,20 +110,20 @@ export class KubeClient {
   /** Replaces the status; refused with Conflict when the object has changed since `object` was read. */
   replaceStatus<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions = {}): Promise<T> {
     const { namespace, name } = metadataOf(object);
-    const path = `${pathOf(type, namespace, name, 'status')}${query({ fieldManager: FIELD_OWNER })}`;
+    const path = `${pathOf(type, namespace, name, 'status')}${query({ fieldManager: this.#fieldOwner })}`;
     return this.#json({ verb: 'update', method: 'PUT', type, path, body: typed(type, object), repeatable: false, ...waiting(options) });
   }
 
   replace<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions = {}): Promise<T> {
     const { namespace, name } = metadataOf(object);
-    const path = `${pathOf(type, namespace, name)}${query({ fieldManager: FIELD_OWNER })}`;
+    const path = `${pathOf(type, namespace, name)}${query({ fieldManager: this.#fieldOwner })}`;
     return this.#json({ verb: 'update', method: 'PUT', type, path, body: typed(type, object), repeatable: false, ...waiting(options) });
   }
 
   /** Server-side apply as field owner of what `object` names; takes fields over from others. */
   apply<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions & { subresource?: string } = {}): Promise<T> {
     const { namespace, name } = metadataOf(object);
-    const path = `${pathOf(type, namespace, name, options.subresource)}${query({ fieldManager: FIELD_OWNER, force: 'true' })}`;
+    const path = `${pathOf(type, namespace, name, options.subresource)}${query({ fieldManager: this.#fieldOwner, force: 'true' })}`;
     const contentType = 'application/apply-patch+yaml';
     return this.#json({
       verb: 'apply',
@@ -140,7 +144,7 @@ export class KubeClient {
     patch: object,
     options: CallOptions & { subresource?: string } = {},
   ): Promise<T> {
-    const path = `${pathOf(type, namespace, name, options.subresource)}${query({ fieldManager: FIELD_OWNER })}`;
+    const path = `${pathOf(type, namespace, name, options.subresource)}${query({ fieldManager: this.#fieldOwner })}`;
     const contentType = 'application/merge-patch+json';
     return this.#json({ verb: 'patch', method: 'PATCH', type, path, body: patch, contentType, repeatable: true, ...waiting(options) });
   }
@@ -177,6 +181,12 @@ export class KubeClient {
   getPath(path: string, options: CallOptions = {}): Promise<string> {
     const type = { group: '', version: '', kind: '', plural: path, namespaced: false };
     return this.#counted({ verb: 'get', method: 'GET', type, path, repeatable: false, ...waiting(options) }, bodyOf);
+  }
+
+  /** GET whose answer may go on for ever, such as a log that is followed. */
+  openPath(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const type = { group: '', version: '', kind: '', plural: path.split('?')[0] ?? path, namespaced: false };
+    return this.#counted({ verb: 'watch', method: 'GET', type, path, repeatable: false, signal }, async (response) => response);
   }
 
   close(): void {

@@ -17,6 +17,14 @@ describe('why a container does not start', () => {
     expect(startProblem(pod({ state: crashes }), 'main')).toBe('CrashLoopBackOff: back-off 40s restarting failed container');
   });
 
+  it('is what a container before it said that fails', () => {
+    const words = { terminated: { exitCode: 66, message: 'The base is another model.\n' } };
+    const before = { ...pod({ state: crashes, lastState: words }).status?.containerStatuses?.[0], name: 'first' } as V1ContainerStatus;
+    const waiting = pod({ state: { waiting: { reason: 'PodInitializing' } } });
+    waiting.status = { ...waiting.status, initContainerStatuses: [before] };
+    expect(startProblem(waiting, 'main')).toBe('CrashLoopBackOff: The base is another model.');
+  });
+
   it('is nothing while it only starts', () => {
     expect(startProblem(pod({ state: { waiting: { reason: 'ContainerCreating' } } }), 'main')).toBeNull();
     expect(startProblem(pod({ state: { running: {} } }), 'main')).toBeNull();

@@ -15,11 +15,13 @@ const START_PROBLEMS = new Set([
 /** Of a container's last line; more is not for a condition. */
 const LONGEST_WORDS = 300;
 
-/** Why the container cannot start (bad image, missing key), when it cannot; else null. */
+/** Why the container, or one that must end before it, cannot start (bad image, missing key), when it cannot; else null. */
 export function startProblem(pod: V1Pod, container: string): string | null {
-  const status = pod.status?.containerStatuses?.find((c) => c.name === container);
+  const { initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
+  const statuses = [...initContainerStatuses, ...containerStatuses.filter((c) => c.name === container)];
+  const status = statuses.find((c) => START_PROBLEMS.has(c.state?.waiting?.reason ?? ''));
   const waiting = status?.state?.waiting;
-  if (!waiting || !START_PROBLEMS.has(waiting.reason ?? '')) return null;
+  if (!waiting) return null;
   // What it said itself at its end says more than that it ended.
   const lastWords = status?.lastState?.terminated?.message?.trim().split('\n').at(-1)?.slice(0, LONGEST_WORDS);
   return `${waiting.reason}: ${lastWords || waiting.message || ''}`;

@@ -155,6 +155,14 @@ describe('what is learnt of a pool', () => {
   });
 });
 
+describe('the price of a pool', () => {
+  it('is the one read from the cloud, where there is a source', () => {
+    const status = { price: { spot: '9.50', readAt: new Date(NOW - 60_000).toISOString() } };
+    book.setPool({ ...gpuPool('a', { price: { onDemand: '32', spot: '12', source: { aws: {} } } }), status });
+    expect(book.viewsFor(training())[0]?.price).toEqual({ spot: 9.5, onDemand: 32 });
+  });
+});
+
 describe('pools that a training selects', () => {
   it('carry all the labels asked for', () => {
     book.setPool(gpuPool('b'));

@@ -1,10 +1,13 @@
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
 import type { OperatorMetrics } from '../server/metrics.ts';
 import { remainingLifeHours } from '../spot/capacity-memory.ts';
 import type { PoolBook } from './book.ts';
+import { dueAt, type PriceReading, priceOf, queryOf } from './prices/price.ts';
+import type { PriceReader } from './prices/quote.ts';
 import { poolStatus } from './status.ts';
 
 /** Pods come and go in bursts; a pool's status follows them this much later, in one write. */
@@ -15,7 +18,9 @@ export interface PoolControllerOptions {
   readonly pools: Informer<GpuPool>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
+  readonly clusters: Clusters;
   readonly metrics: OperatorMetrics;
+  readonly readPrices: PriceReader;
   readonly clock: () => number;
 }
 
@@ -25,16 +30,22 @@ export class PoolController {
 
   constructor(options: PoolControllerOptions) {
     this.#o = options;
-    const { pools, queue, book, metrics } = options;
+    const { pools, queue, book, metrics, clusters } = options;
     pools.onChange(({ type, object }) => {
       const name = object.metadata.name ?? '';
       if (type === 'deleted') {
         book.removePool(name);
+        this.#readings.delete(name);
         metrics.forgetPool(name);
+        clusters.follow(pools.list());
         return;
       }
+      clusters.follow(pools.list());
       book.setPool(poolWithDefaults(object));
       queue.addAfter(name, SETTLE_MS);
+    });
+    clusters.onHealth((cluster) => {
+      for (const pool of pools.list()) if (clusterOfPool(pool) === cluster) queue.add(pool.metadata.name ?? '');
     });
     book.onMemory((pool) => queue.addAfter(pool, SETTLE_MS));
     book.onRoom(() => {
@@ -43,7 +54,7 @@ export class PoolController {
   }
 
   async reconcile(name: string): Promise<void> {
-    const { client, pools, queue, book, metrics, clock } = this.#o;
+    const { client, pools, queue, book, metrics, clusters, clock } = this.#o;
     const pool = pools.get(undefined, name);
     if (!pool) return;
     const memory = book.memory(name);
@@ -51,20 +62,21 @@ export class PoolController {
     const now = clock();
     const blocked = memory.blockedUntil !== null && memory.blockedUntil > now;
     const life = remainingLifeHours(memory);
-    const { spec } = pool;
-    const price = spec.capacity === 'spot' ? (spec.price.spot ?? spec.price.onDemand) : spec.price.onDemand;
+    const { capacity } = pool.spec;
+    const { spot, onDemand } = priceOf(pool, now);
     metrics.setPool(name, {
       nodes: room.nodes,
       gpusUsed: room.gpusTotal - room.gpusFree,
       gpusFree: room.gpusFree,
-      pricePerHour: Number(price),
+      pricePerHour: capacity === 'spot' ? (spot ?? onDemand) : onDemand,
       blocked,
       remainingLifeSeconds: life * 3_600,
       interruptions: memory.interruptions,
       placed: memory.launched,
       noCapacity: memory.noCapacity,
     });
-    const status = poolStatus(pool, room, memory, now);
+    const status = poolStatus(pool, room, memory, clusters.health(clusterOfPool(pool)), now, this.#readings.get(name));
+    this.#readWhenDue(name, pool, now);
     if (blocked) queue.addAfter(name, (memory.blockedUntil ?? now) - now + 1);
     if (JSON.stringify(status) === JSON.stringify(this.#written.get(name))) return;
     try {
@@ -75,6 +87,35 @@ export class PoolController {
       queue.addAfter(name, SETTLE_MS);
     }
   }
+
+  /** Starts reading the pool's prices when it is time; what comes of it is in the status of the next round. */
+  #readWhenDue(name: string, pool: GpuPool, now: number): void {
+    const { queue, clock, readPrices } = this.#o;
+    const { source } = pool.spec.price;
+    const query = queryOf(poolWithDefaults(pool).spec);
+    if (source === undefined || query === null || this.#reading.has(name)) return;
+    const due = dueAt(source, this.#readings.get(name), pool.status);
+    if (due > now) {
+      queue.addAfter(name, due - now + 1);
+      return;
+    }
+    this.#reading.add(name);
+    // One after the other: each is a process.
+    this.#turn = this.#turn
+      .then(() => readPrices(query))
+      .then(
+        (quote) => this.#readings.set(name, { at: clock(), quote }),
+        (error: Error) => this.#readings.set(name, { at: clock(), error: error.message }),
+      )
+      .finally(() => {
+        this.#reading.delete(name);
+        queue.addAfter(name, 0);
+      });
+  }
+
+  readonly #readings = new Map<string, PriceReading>();
+  readonly #reading = new Set<string>();
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** What was last written, to spare the API server writes that change nothing. */
   readonly #written = new Map<string, GpuPool['status']>();

@@ -1,11 +1,23 @@
 import type { GpuPool, GpuPoolStatus } from '../api/gpu-pool.ts';
+import type { Health } from '../clusters/health.ts';
 import { type CapacityMemory, remainingLifeHours } from '../spot/capacity-memory.ts';
+import { freshness, type PriceReading, priceStatus } from './prices/price.ts';
 import type { PoolRoom } from './room.ts';
 
 type Condition = NonNullable<GpuPoolStatus['conditions']>[number];
 
-/** A pool's whole status: what is in it now, and what was learnt of it, which outlives the operator there. Pure. */
-export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory, now: number): GpuPoolStatus {
+/**
+ * A pool's whole status: what is in it now, and what was learnt of it, which outlives the operator there. `health` is that of its cluster;
+ * null = the operator's own. Pure.
+ */
+export function poolStatus(
+  pool: GpuPool,
+  room: PoolRoom,
+  memory: CapacityMemory,
+  health: Health | null,
+  now: number,
+  reading?: PriceReading,
+): GpuPoolStatus {
   const observedGeneration = pool.metadata.generation ?? 0;
   const { blockedUntil } = memory;
   const isBlocked = blockedUntil !== null && blockedUntil > now;
@@ -16,6 +28,8 @@ export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory
     const lastTransitionTime = before?.status === status ? before.lastTransitionTime : new Date(now).toISOString();
     conditions.push({ type, status, reason, message, lastTransitionTime, observedGeneration });
   };
+  if (health !== null)
+    add('Reachable', health.reachable, health.reason, `cluster ${pool.spec.cluster?.kubeconfigSecret}: ${health.message}`);
   if (room.nodes > 0) add('Ready', true, 'NodesReady', `${room.nodes} nodes match spec.nodeSelector`);
   else if ((pool.spec.maxNodes ?? 0) > 0) add('Ready', true, 'MayGrow', 'no node yet; an autoscaler may add up to spec.maxNodes');
   else {
@@ -38,6 +52,14 @@ export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory
       `the last ${memory.failuresInARow} launches found no capacity; tried again when a node joins or at ${until}`,
     );
   } else add('CapacityAvailable', true, 'NotBlocked', 'new workers may be placed here');
+  const price = priceStatus(pool.spec, reading, pool.status?.price);
+  if (pool.spec.price.source !== undefined) {
+    const { reason, message } = freshness(pool.spec.price.source, price, reading, now);
+    if (reason === 'Read') add('PricesFresh', true, 'Read', message);
+    if (reason === 'Waiting') add('PricesFresh', false, 'Waiting', message);
+    if (reason === 'Stale') add('PricesFresh', false, 'Stale', message);
+    if (reason === 'Unreadable') add('PricesFresh', false, 'Unreadable', message);
+  }
   return {
     observedGeneration,
     nodes: room.nodes,
@@ -46,6 +68,7 @@ export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory
     launches: { succeeded: memory.launched, failed: memory.noCapacity },
     estimatedLifeHours: Number(remainingLifeHours(memory).toFixed(2)),
     ...(isBlocked ? { blockedUntil: new Date(blockedUntil).toISOString() } : {}),
+    ...(price === undefined ? {} : { price }),
     memory: { ...memory },
     conditions,
   };

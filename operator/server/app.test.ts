@@ -8,6 +8,7 @@ import { Authenticator, type Worker } from './authenticator.ts';
 import { FORWARDED } from './leader-forwarder.ts';
 import { OperatorMetrics } from './metrics.ts';
 import { ReportInbox } from './report-inbox.ts';
+import { TaskInbox } from './task-inbox.ts';
 import { checkpoint, forged, report, reviewer, STORAGE, TRAINING, token, world } from './test-support.ts';
 import type { Delivery, ServerLimits } from './worker-calls.ts';
 import { WorldBoard } from './world-board.ts';
@@ -16,6 +17,8 @@ const POD = 'vicuna-13b-g1-0';
 const PODS = [POD, 'vicuna-13b-g1-1'];
 const WORLD = `/v1/trainings/${TRAINING}/world`;
 const REPORT = `/v1/trainings/${TRAINING}/report`;
+const TASK_POD = 'team-a/chats-dataset-1';
+const TASK_REPORT = `/v1/tasks/${TASK_POD}/report`;
 
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
@@ -51,13 +54,16 @@ async function start({
       return reviewer(candidate);
     },
     memberOf: (training, pod) => pods.get(`${training} ${pod}`) ?? null,
+    taskPodOf: (namespace, pod) => (`${namespace}/${pod}` === TASK_POD ? `uid-of-${pod}` : null),
     now,
   });
+  const tasks = new TaskInbox({ now });
   const deliveries: Delivery[] = [];
   const ready: { waiting: string | null } = { waiting: null };
   const server = createServer({
     board,
     inbox,
+    tasks,
     authenticator,
     leader: { isLeader: () => leading.leads, leaderUrl: () => leading.url },
     metrics,
@@ -75,7 +81,7 @@ async function start({
     fetch(url + path, { ...init, headers: { ...(as === null ? {} : { authorization: `Bearer ${as}` }), ...init.headers } });
   const post = (path: string, body: string | Report, init: RequestInit & { as?: string | null } = {}) =>
     get(path, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), ...init });
-  return { board, inbox, metrics, deliveries, ready, api, leading, lines, addPods, url, port, metricsPort, get, post, close };
+  return { board, inbox, tasks, metrics, deliveries, ready, api, leading, lines, addPods, url, port, metricsPort, get, post, close };
 }
 
 type Started = Awaited<ReturnType<typeof start>>;
@@ -533,5 +539,55 @@ describe('a standby', () => {
     standby.leading.leads = true;
     standby.board.publish(TRAINING, world(3, PODS));
     expect(await (await standby.get(WORLD)).json()).toEqual(world(3, PODS));
+  });
+});
+
+describe('a task’s report', () => {
+  const as = token({ pod: 'chats-dataset-1' });
+  const told = { stage: 'split', done: 3, total: 10, unit: 'conversations', etaSeconds: null };
+  const send = (server: Started, body: unknown, init: RequestInit & { as?: string | null } = { as }, path = TASK_REPORT) =>
+    server.post(path, typeof body === 'string' ? body : JSON.stringify(body), init);
+
+  it('is taken from the pod itself, and its first one is announced', async () => {
+    const server = await start();
+    const first: string[] = [];
+    server.tasks.onFirst(({ namespace, pod }) => first.push(`${namespace}/${pod}`));
+    expect((await send(server, told)).status).toBe(200);
+    expect((await send(server, { ...told, done: 4 })).status).toBe(200);
+    expect(server.tasks.get('team-a', 'chats-dataset-1', 'uid-of-chats-dataset-1')).toEqual({ ...told, done: 4 });
+    expect(server.tasks.get('team-a', 'chats-dataset-1', 'another')).toBeNull();
+    expect(first).toEqual([TASK_POD]);
+  });
+
+  it.each<[string, string, unknown, RequestInit & { as?: string | null }, number, string]>([
+    ['without a token', TASK_REPORT, told, { as: null }, 401, 'TokenMissing'],
+    ['with a forged token', TASK_REPORT, told, { as: forged({ pod: 'chats-dataset-1' }) }, 401, 'TokenRefused'],
+    ['with the token of another pod', TASK_REPORT, told, { as: token() }, 403, 'OtherPod'],
+    ['from another namespace', TASK_REPORT, told, { as: token({ pod: 'chats-dataset-1', namespace: 'team-b' }) }, 403, 'OtherPod'],
+    ['of a pod that is no task', `/v1/tasks/team-a/${POD}/report`, told, { as: token() }, 403, 'NotATask'],
+    ['that is no JSON', TASK_REPORT, '{', { as }, 400, 'MalformedJson'],
+    ['with a field too many', TASK_REPORT, { ...told, more: 1 }, { as }, 400, 'InvalidReport'],
+    ['with less than nothing done', TASK_REPORT, { ...told, done: -1 }, { as }, 400, 'InvalidReport'],
+    ['with a stage that is a novel', TASK_REPORT, { ...told, stage: 'x'.repeat(64) }, { as }, 400, 'InvalidReport'],
+    ['that is too large', TASK_REPORT, 'x'.repeat(70_000), { as }, 413, 'BodyTooLarge'],
+    ['by another method', TASK_REPORT, told, { as, method: 'PUT' }, 405, 'MethodNotAllowed'],
+    ['of an impossible name', '/v1/tasks/team-a/A_B/report', told, { as }, 400, 'MalformedRequest'],
+  ])('%s is refused', async (_what, path, body, init, status, code) => {
+    const server = await start();
+    expect(await refusal(send(server, body, init, path))).toMatchObject({ status, code });
+    expect(server.tasks.get('team-a', 'chats-dataset-1', 'uid-of-chats-dataset-1')).toBeNull();
+  });
+
+  it('that comes too often is refused for a second', async () => {
+    const server = await start({ limits: { taskReports: { perSecond: 1, burst: 2 } } });
+    expect([(await send(server, told)).status, (await send(server, told)).status]).toEqual([200, 200]);
+    expect(await refusal(send(server, told))).toMatchObject({ status: 429, code: 'TooManyReports', retryAfter: '1' });
+  });
+
+  it('is passed on by a standby', async () => {
+    const leader = await start();
+    const standby = await start({ leading: { leads: false, url: leader.url } });
+    expect((await send(standby, told)).status).toBe(200);
+    expect(leader.tasks.get('team-a', 'chats-dataset-1', 'uid-of-chats-dataset-1')).toEqual(told);
   });
 });

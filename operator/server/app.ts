@@ -14,6 +14,7 @@ import {
   only,
   reportHandler,
   type ServerLimits,
+  taskReportHandler,
   worldHandler,
 } from './worker-calls.ts';
 
@@ -59,13 +60,14 @@ export function createServer(options: ServerOptions): OperatorServer {
     if (state.closing) response.set('Connection', 'close');
     next();
   });
-  const serve = (call: Call, method: 'GET' | 'POST', handler: Handler) => {
-    workers.all(`/v1/trainings/:namespace/:name/${call}`, measured(call, options), only(method), async (request, response) => {
+  const serve = (call: Call, path: string, method: 'GET' | 'POST', handler: Handler) => {
+    workers.all(path, measured(call, options), only(method), async (request, response) => {
       await handler(request, response);
     });
   };
-  serve('world', 'GET', worldHandler(options, limits, forwarder, state));
-  serve('report', 'POST', reportHandler(options, limits, forwarder));
+  serve('world', '/v1/trainings/:namespace/:name/world', 'GET', worldHandler(options, limits, forwarder, state));
+  serve('report', '/v1/trainings/:namespace/:name/report', 'POST', reportHandler(options, limits, forwarder));
+  serve('task', '/v1/tasks/:namespace/:pod/report', 'POST', taskReportHandler(options, limits, forwarder));
 
   return {
     async listen({ host, port, metricsPort }) {
@@ -149,7 +151,7 @@ function finish(app: Express, refusals: RefusalLog): void {
   app.use((request) => {
     throw new ProtocolError(
       'NotFound',
-      `There is nothing at ${request.path.slice(0, 200)}: workers call /v1/trainings/{namespace}/{name}/world and /report.`,
+      `There is nothing at ${request.path.slice(0, 200)}: workers call /v1/trainings/{namespace}/{name}/world and /report, tasks /v1/tasks/{namespace}/{pod}/report.`,
     );
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {

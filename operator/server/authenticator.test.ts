@@ -16,11 +16,12 @@ function setUp(review: (token: string) => Promise<V1TokenReviewStatus> | V1Token
       return review(token);
     },
     memberOf: (training, pod) => pods.get(`${training} ${pod}`) ?? null,
+    taskPodOf: (_namespace, pod) => (pod === 'chats-dataset-1' ? 'uid-of-the-new-one' : null),
     now: () => clock.now,
   });
   const ask = (authorization: string | undefined, namespace = 'team-a', name = 'vicuna-13b') =>
     authenticator.authenticate(authorization, namespace, name);
-  return { clock, reviewed, pods, ask };
+  return { clock, reviewed, pods, ask, authenticator };
 }
 
 const bearer = (token: string) => `Bearer ${token}`;
@@ -163,5 +164,16 @@ describe('reviews of tokens', () => {
     const codes = (await Promise.all(flood)).map((error) => (error as { code: string }).code);
     expect(codes.filter((code) => code === 'ReviewUnavailable')).toHaveLength(1_000 - 256);
     expect(codes.filter((code) => code === 'TokenRefused')).toHaveLength(256);
+  });
+});
+
+describe('a task’s pod', () => {
+  it('that has been replaced is told to end', async () => {
+    const { authenticator } = setUp();
+    const header = bearer(token({ pod: 'chats-dataset-1' }));
+    await expect(authenticator.authenticateTask(header, 'team-a', 'chats-dataset-1')).rejects.toMatchObject({
+      code: 'PodReplaced',
+      status: 403,
+    });
   });
 });

@@ -10,6 +10,7 @@ export type MetricDefinition = {
 
 const TRAINING = ['namespace', 'training'] as const;
 const SERVING = ['namespace', 'serving'] as const;
+const TASK = ['namespace', 'kind', 'name'] as const;
 const POOL = ['pool'] as const;
 
 const INTERRUPTION_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
@@ -69,6 +70,12 @@ export const METRICS = {
     type: 'gauge',
     labels: TRAINING,
     help: 'Training loss of the last reported step.',
+  },
+  trainingValidationLoss: {
+    name: 'vicuna_training_validation_loss',
+    type: 'gauge',
+    labels: TRAINING,
+    help: 'Loss on the conversations of spec.dataset.validation, as last measured.',
   },
   trainingTokensPerSecond: {
     name: 'vicuna_training_tokens_per_second',
@@ -239,6 +246,48 @@ export const METRICS = {
     labels: SERVING,
     help: 'GPU hours used by replicas.',
   },
+  taskPhase: {
+    name: 'vicuna_task_phase',
+    type: 'gauge',
+    labels: [...TASK, 'phase'],
+    help: 'Always 1; its label is the present phase of the VicunaDataset, VicunaEvaluation or (kind Release) release of a VicunaTraining, as in its status.',
+  },
+  taskDone: {
+    name: 'vicuna_task_units_done',
+    type: 'gauge',
+    labels: TASK,
+    help: 'Units done in the present stage, as in status.progress.',
+  },
+  taskTotal: {
+    name: 'vicuna_task_units',
+    type: 'gauge',
+    labels: TASK,
+    help: 'Units of the present stage, as in status.progress; absent while unknown.',
+  },
+  taskInterruptions: {
+    name: 'vicuna_task_interruptions_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'Pods that were replaced through no fault of their own, from status.totals.',
+  },
+  taskErrors: {
+    name: 'vicuna_task_errors_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'Pods whose program failed, from status.retries.',
+  },
+  taskCost: {
+    name: 'vicuna_task_cost_dollars_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'What the pods have cost, in USD; requests to paid servers are not in it.',
+  },
+  taskOnDemandCost: {
+    name: 'vicuna_task_on_demand_cost_dollars_total',
+    type: 'counter',
+    labels: TASK,
+    help: 'What the same time would have cost on demand, in USD.',
+  },
   poolNodes: {
     name: 'vicuna_pool_nodes',
     type: 'gauge',
@@ -285,7 +334,7 @@ export const METRICS = {
     name: 'vicuna_worker_requests_total',
     type: 'counter',
     labels: ['call', 'code'],
-    help: 'Requests of the worker protocol; call is world or report, code the HTTP status, or aborted when the worker went away.',
+    help: 'Requests of the worker protocol; call is world, report or task, code the HTTP status, or aborted when the worker went away.',
   },
   workerRequestSeconds: {
     name: 'vicuna_worker_request_seconds',

@@ -150,6 +150,24 @@ describe('metrics of a pool', () => {
   });
 });
 
+describe('metrics of a task', () => {
+  const figures = { phase: 'Running', progress: { done: 3, total: 10 }, interruptions: 1, errors: 2, cost: 0.5, onDemandCost: 1.5 };
+
+  it('follow its status, apart from another kind’s of the same name, and vanish with it', async () => {
+    const { metrics, series } = setUp();
+    metrics.setTask('VicunaDataset', 'team-a/chats', figures);
+    metrics.setTask('VicunaEvaluation', 'team-a/chats', { ...figures, phase: 'Complete', progress: null });
+    expect(await series('vicuna_task_units')).toContain('vicuna_task_units{namespace="team-a",kind="VicunaDataset",name="chats"} 10');
+    expect(await series('vicuna_task_cost_dollars_total')).toHaveLength(2);
+    metrics.setTask('VicunaDataset', 'team-a/chats', { ...figures, phase: 'Complete', progress: { done: 4, total: null } });
+    expect(await series('vicuna_task_units')).toEqual([]);
+    expect((await series('vicuna_task_phase')).filter((line) => line.includes('VicunaDataset'))).toHaveLength(1);
+    metrics.forgetTask('VicunaDataset', 'team-a/chats');
+    expect(await metrics.registry.metrics()).not.toContain('VicunaDataset"');
+    expect(await series('vicuna_task_phase')).toHaveLength(1);
+  });
+});
+
 describe('metrics of interruptions', () => {
   it('time the legs that happened', async () => {
     const { metrics, series } = setUp();

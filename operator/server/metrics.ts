@@ -55,6 +55,16 @@ export type ServingFigures = {
   gpuHours: number;
 };
 
+/** What the status of a VicunaDataset or VicunaEvaluation says, as numbers; null = not known. */
+export type TaskFigures = {
+  phase: string;
+  progress: { done: number; total: number | null } | null;
+  interruptions: number;
+  errors: number;
+  cost: number;
+  onDemandCost: number;
+};
+
 /** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
 export type PoolFigures = {
   nodes: number;
@@ -139,6 +149,7 @@ export class OperatorMetrics {
     if (report.totalSteps > 0) set('trainingTotalSteps', report.totalSteps);
     set('trainingEpoch', report.epoch);
     if (report.loss !== null) set('trainingLoss', report.loss);
+    if (report.validation) set('trainingValidationLoss', report.validation.loss);
     set('trainingTokensPerSecond', report.state === 'running' ? (report.tokensPerSecond ?? 0) : 0);
     const { checkpoint } = report;
     if (checkpoint === undefined) return;
@@ -222,6 +233,25 @@ export class OperatorMetrics {
   /** Removes every series of a deleted serving. */
   forgetServing(serving: string): void {
     this.#forget(servingSubject(serving));
+  }
+
+  /** Follows the status of a task ("namespace/name") of a kind. */
+  setTask(kind: string, task: string, figures: TaskFigures): void {
+    const subject = `${kind} ${task}`;
+    const slash = task.indexOf('/');
+    const labels = { namespace: task.slice(0, slash), kind, name: task.slice(slash + 1) };
+    this.#setOnly(subject, 'taskPhase', { ...labels, phase: figures.phase });
+    this.#set(subject, 'taskDone', labels, figures.progress?.done ?? null);
+    this.#set(subject, 'taskTotal', labels, figures.progress?.total ?? null);
+    this.#mirror(subject, 'taskInterruptions', labels, figures.interruptions);
+    this.#mirror(subject, 'taskErrors', labels, figures.errors);
+    this.#mirror(subject, 'taskCost', labels, figures.cost);
+    this.#mirror(subject, 'taskOnDemandCost', labels, figures.onDemandCost);
+  }
+
+  /** Removes every series of a deleted task. */
+  forgetTask(kind: string, task: string): void {
+    this.#forget(`${kind} ${task}`);
   }
 
   /** Follows a GpuPool's status. */

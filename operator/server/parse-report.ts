@@ -1,4 +1,5 @@
-import { type Report, reportSchema } from '../api/protocol.ts';
+import type { z } from 'zod';
+import { type Report, reportSchema, type TaskReport, taskReportSchema } from '../api/protocol.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 const ISSUES_TOLD = 5;
@@ -7,6 +8,15 @@ const LONGEST_ISSUE = 200;
 
 /** The report in a request's body; throws ProtocolError 400 with the fields that are wrong. */
 export function parseReport(body: Buffer): Report {
+  return parse(body, reportSchema);
+}
+
+/** The report of a task's pod in a request's body; throws as `parseReport` does. */
+export function parseTaskReport(body: Buffer): TaskReport {
+  return parse(body, taskReportSchema);
+}
+
+function parse<T>(body: Buffer, schema: z.ZodType<T>): T {
   const text = body.toString('utf8');
   let value: unknown;
   try {
@@ -17,7 +27,7 @@ export function parseReport(body: Buffer): Report {
       : 'send one JSON object';
     throw new ProtocolError('MalformedJson', `The body is not JSON: ${hint}.`);
   }
-  const parsed = reportSchema.safeParse(value);
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues
     .slice(0, ISSUES_TOLD)

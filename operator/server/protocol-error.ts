@@ -10,6 +10,8 @@ export const PROTOCOL_ERRORS = {
   NotBoundToPod: 403,
   OtherNamespace: 403,
   NotAWorker: 403,
+  NotATask: 403,
+  OtherPod: 403,
   PodReplaced: 403,
   NotFound: 404,
   MethodNotAllowed: 405,

@@ -3,12 +3,13 @@ import type { World } from '../api/protocol.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { LeaderForwarder, Leadership } from './leader-forwarder.ts';
 import type { OperatorMetrics } from './metrics.ts';
-import { parseReport } from './parse-report.ts';
+import { parseReport, parseTaskReport } from './parse-report.ts';
 import { PollSlots } from './poll-slots.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import { readBody } from './read-body.ts';
 import type { ReportInbox } from './report-inbox.ts';
+import type { TaskInbox } from './task-inbox.ts';
 import type { WorldBoard } from './world-board.ts';
 
 /** What one request may take. */
@@ -22,6 +23,8 @@ export type ServerLimits = {
   pollsPerPod: number;
   /** Reports of one pod: a worker sends one every 2 s and at once on a change, so more is a worker gone wild. */
   reports: { perSecond: number; burst: number };
+  /** Reports of one task's pod, which sends one every 5 s. */
+  taskReports: { perSecond: number; burst: number };
 };
 
 export const DEFAULT_LIMITS: ServerLimits = {
@@ -30,15 +33,17 @@ export const DEFAULT_LIMITS: ServerLimits = {
   bodyMs: 5_000,
   pollsPerPod: 4,
   reports: { perSecond: 20, burst: 100 },
+  taskReports: { perSecond: 1, burst: 20 },
 };
 
 /** A world that has been handed to the kernel for a pod; `waited` when the pod was waiting as it was published. */
 export type Delivery = { training: string; pod: string; world: World; at: number; waited: boolean };
 
-/** What the two calls of the worker protocol need. */
+/** What the calls of the worker protocol need. */
 export type CallOptions = {
   board: WorldBoard;
   inbox: ReportInbox;
+  tasks: TaskInbox;
   authenticator: Authenticator;
   leader: Leadership;
   metrics: OperatorMetrics;
@@ -47,7 +52,7 @@ export type CallOptions = {
   onDelivery?: (delivery: Delivery) => void;
 };
 
-export type Call = 'world' | 'report';
+export type Call = 'world' | 'report' | 'task';
 export type Handler = (request: Request, response: Response) => Promise<void>;
 
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -133,6 +138,32 @@ export function reportHandler(
     inbox.receive(key, worker, parseReport(await body(request)));
     response.type('json').send('{}');
   };
+}
+
+/** `POST /v1/tasks/…/report`. */
+export function taskReportHandler(
+  { tasks, authenticator, leader, now }: CallOptions,
+  limits: ServerLimits,
+  forwarder: LeaderForwarder,
+): Handler {
+  const body = (request: Request) => readBody(request, { bytes: limits.bodyBytes, ms: limits.bodyMs });
+  const rate = new RateLimiter(limits.taskReports);
+  return async (request, response) => {
+    const { namespace, pod } = taskPodOf(request);
+    if (!leader.isLeader()) return forwarder.forward(request, response, `/v1/tasks/${namespace}/${pod}/report`, await body(request));
+    const caller = await authenticator.authenticateTask(request.headers.authorization, namespace, pod); // before the body, as above
+    if (!rate.allows(caller.podUid, now()))
+      throw new ProtocolError('TooManyReports', `Pod ${namespace}/${pod} reports more than once a second: report every 5 s.`, 1);
+    tasks.receive(caller, parseTaskReport(await body(request)));
+    response.type('json').send('{}');
+  };
+}
+
+function taskPodOf(request: Request): { namespace: string; pod: string } {
+  const { namespace, pod } = request.params;
+  if (typeof namespace !== 'string' || typeof pod !== 'string' || !DNS_NAME.test(namespace) || !DNS_NAME.test(pod))
+    throw new ProtocolError('MalformedRequest', 'The path does not name a pod: call /v1/tasks/ and the name that VICUNA_TASK has.');
+  return { namespace, pod };
 }
 
 function trainingOf(request: Request): { namespace: string; name: string } {

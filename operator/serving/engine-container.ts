@@ -1,6 +1,7 @@
 import type { V1Probe } from '@kubernetes/client-node';
 import type { ServedModel, VicunaServing } from '../api/vicuna-serving.ts';
 import type { SharedGroup } from '../spot/multiplexing/regroup.ts';
+import { type DeltaSource, sourceOf } from './delta.ts';
 import { engineCommand } from './engines.ts';
 import { GROUP_HEALTH, GROUP_LAUNCHER } from './group-launcher.ts';
 import { ENGINE_PORT, HOLDS_PREFIX, modelPortName, type Track } from './names.ts';
@@ -19,6 +20,8 @@ export interface EngineContainer {
   readonly health: Pick<V1Probe, 'httpGet' | 'exec'>;
   readonly gpus: number;
   readonly requests: Readonly<Record<string, string>>;
+  /** Models to restore from base and delta before anything starts. */
+  readonly deltas: readonly DeltaSource[];
   /** URIs that pods must be able to read. */
   readonly weights: readonly string[];
   readonly template: unknown;
@@ -37,7 +40,8 @@ export function modelContainer(model: ServedModel, track: Track, ownImage: strin
       ...(model.cpu === undefined ? {} : { cpu: String(model.cpu) }),
       ...(model.memory ? { memory: model.memory } : {}),
     },
-    weights: [model.weights, model.canary?.weights ?? ''],
+    deltas: [sourceOf(model, track, ownImage).delta].filter((d) => d !== null),
+    weights: [model.weights, model.delta?.uri ?? '', model.canary?.weights ?? '', model.canary?.delta?.uri ?? ''],
     template: model.template,
   };
 }
@@ -61,7 +65,8 @@ export function groupContainer({ spec }: VicunaServing, group: SharedGroup, gpuM
     health: { exec: { command: ['python3', '-c', GROUP_HEALTH, ...servers.map((s) => String(s.port))] } },
     gpus: group.pipeline * group.tensor,
     requests: {},
-    weights: models.map((m) => m.weights),
+    deltas: models.flatMap((m) => sourceOf(m, 'stable', ownImage).delta ?? []),
+    weights: models.flatMap((m) => [m.weights, m.delta?.uri ?? '']),
     template: spec.multiplexing?.template,
   };
 }

@@ -2,7 +2,8 @@ import { gibOf } from '../api/forms.ts';
 import type { ServedModel } from '../api/vicuna-serving.ts';
 import { workerUri } from '../pods/claims.ts';
 import { gibPerGpu, type Parallelism } from '../spot/multiplexing/profile.ts';
-import { ENGINE_PORT, type Track } from './names.ts';
+import { sourceOf } from './delta.ts';
+import { ENGINE_PORT, type Track, WEIGHTS_DIRECTORY } from './names.ts';
 
 /** What a model's replicas run. */
 export interface EngineCommand {
@@ -35,9 +36,6 @@ interface Engine {
   readonly image: string | null;
   command(request: EngineRequest): Pick<EngineCommand, 'command' | 'args'> & { readonly env?: Readonly<Record<string, string>> };
 }
-
-/** Directory of downloaded weights in every replica. */
-export const WEIGHTS_DIRECTORY = '/var/cache/vicuna';
 
 /** The engines by name. A new one needs a line here, its default queries in autoscaling/queries.ts, and its name in the kind. */
 const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
@@ -119,7 +117,8 @@ function memoryShare({ profile }: ServedModel, { gpuMemoryGiB, ...parallelism }:
 export function engineCommand(model: ServedModel, track: Track, ownImage: string, share: GpuShare | null = null): EngineCommand {
   const engine = ENGINES[model.engine];
   const canary = track === 'canary' ? model.canary : undefined;
-  const weights = workerUri(canary?.weights ?? model.weights);
+  const source = sourceOf(model, track, ownImage);
+  const weights = source.delta === null ? workerUri(source.weights) : `file://${source.delta.directory}`;
   const names = [model.name, ...model.aliases];
   const {
     command,

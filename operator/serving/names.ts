@@ -21,6 +21,8 @@ export function modelPortName(model: string): string {
 
 /** Port of every engine; in a pod with several of them, of the first. */
 export const ENGINE_PORT = 8000;
+/** Directory of downloaded weights in every replica. */
+export const WEIGHTS_DIRECTORY = '/var/cache/vicuna';
 /** Ports of the gateway: OpenAI's API and the page, and what only the cluster may see. */
 export const GATEWAY_PORT = 8080;
 export const GATEWAY_PRIVATE_PORT = 9090;

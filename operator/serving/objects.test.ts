@@ -38,7 +38,14 @@ describe('a cache of weights on the node', () => {
     const model = serving().spec.models[0];
     if (!model) expect.fail('no model');
     const cached = { ...serving(), spec: { ...serving().spec, weightsCache: { hostPath: '/var/cache/vicuna' } } };
-    const request = { engine: modelContainer(model, 'stable', 'engine'), track: 'stable', pool, replicas: 1, roomToSurge: true } as const;
+    const request = {
+      engine: modelContainer(model, 'stable', 'engine'),
+      track: 'stable',
+      pool,
+      replicas: 1,
+      roomToSurge: true,
+      home: null,
+    } as const;
     const { initContainers, volumes } = replicaDeployment({ ...request, serving: cached }).spec?.template.spec ?? {};
     expect(initContainers).toMatchObject([{ command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } }]);
     expect(volumes).toContainEqual({ name: 'weights', hostPath: { path: '/var/cache/vicuna', type: 'DirectoryOrCreate' } });
@@ -110,6 +117,7 @@ describe('a replica’s pod', () => {
       pool,
       replicas: 2,
       roomToSurge: false,
+      home: null,
     }).spec?.template;
   };
 
@@ -148,6 +156,72 @@ describe('a replica’s pod', () => {
     expect(spec?.containers.map((c) => c.name)).toEqual(['engine', 'side']);
     expect(spec?.containers[0]?.resources?.requests).toEqual({ 'nvidia.com/gpu': '1', cpu: '2' });
     expect(spec?.hostIPC).toBe(true);
+  });
+});
+
+describe('a model that is published as base and delta', () => {
+  const delta = { uri: 's3://public/vicuna-7b-delta' };
+  const podOf = (spec: object, track: 'stable' | 'canary' = 'stable', more: object = {}) => {
+    const object = serving(spec);
+    Object.assign(object.spec, more);
+    const [model] = object.spec.models;
+    if (!model) throw new Error('no model');
+    const engine = modelContainer(model, track, 'own:1');
+    return replicaDeployment({ serving: object, engine, track, pool, replicas: 1, roomToSurge: true, home: null }).spec?.template.spec;
+  };
+  const outputOf = (container?: { args?: string[] }) => container?.args?.at(-1)?.replace('file://', '');
+
+  it('is restored by a restricted container before the engine starts, which gets its directory', () => {
+    const spec = podOf({ weights: 'pvc://models/llama', delta }, 'stable', { credentials: [{ name: 'bucket' }] });
+    const [restore] = spec?.initContainers ?? [];
+    expect(restore).toMatchObject({
+      image: 'own:1',
+      command: ['python3', '-m', 'vicuna_trainer.release', 'apply'],
+      securityContext: { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+      envFrom: [{ secretRef: { name: 'bucket' } }],
+    });
+    expect(restore?.args?.slice(0, 5)).toEqual(['--base', 'file:///mnt/claims/models/llama', '--delta', delta.uri, '--output']);
+    expect(restore?.volumeMounts?.map((m) => m.mountPath)).toEqual(['/tmp', '/var/cache/vicuna', '/mnt/claims/models']);
+    expect(spec?.containers[0]?.command).toEqual(['vllm', 'serve', outputOf(restore)]);
+    expect(spec?.containers[0]?.args).not.toContain('runai_streamer');
+  });
+
+  it('keeps its directory while base and delta stay the same, after the cache has its owner', () => {
+    const cached = podOf({ delta }, 'stable', { weightsCache: { hostPath: '/var/cache/vicuna' } });
+    expect(cached?.initContainers?.map((c) => c.name)).toEqual(['own-cache', 'apply-delta-0']);
+    const places = [podOf({ delta }), podOf({ delta, args: ['--x'] }), podOf({ delta: { uri: 's3://public/other' } })].map((spec) =>
+      outputOf(spec?.initContainers?.[0]),
+    );
+    expect(places[0]).toBe(places[1]);
+    expect(places[0]).not.toBe(places[2]);
+  });
+
+  it.each([
+    ['the model’s own, with its delta', { percent: 5 }, ['s3://models/tiny', delta.uri]],
+    ['other weights, which are whole', { percent: 5, weights: 's3://models/new' }, null],
+    ['another delta of the same base', { percent: 5, delta: { uri: 's3://public/new' } }, ['s3://models/tiny', 's3://public/new']],
+    ['base and delta of its own', { percent: 5, weights: 's3://b', delta: { uri: 's3://d' } }, ['s3://b', 's3://d']],
+  ])('has a canary of %s', (_, canary, expected) => {
+    const args = podOf({ delta, canary }, 'canary')?.initContainers?.[0]?.args;
+    expect(args === undefined ? null : [args[1], args[3]]).toEqual(expected);
+  });
+
+  it('shares GPUs with others, each restored first', () => {
+    const profile = { latencySeconds: 0.5, weightsMemory: '14Gi' };
+    const object = servingWithDefaults({
+      metadata: { name: 'chat' },
+      spec: {
+        models: ['one', 'two'].map((name) => ({ name, weights: `s3://models/${name}`, delta, profile })),
+        multiplexing: { maxGpus: 2 },
+      },
+    } as never);
+    const group = { name: 'group-1', models: ['one', 'two'], pipeline: 1, tensor: 1, replicas: 1 };
+    const engine = groupContainer(object, group, 80, 'own:1');
+    const spec = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }).spec
+      ?.template.spec;
+    const lines = spec?.containers[0]?.args?.map((line) => (JSON.parse(line) as string[])[2]);
+    expect(spec?.initContainers?.map(outputOf)).toEqual(lines);
+    expect(new Set(lines).size).toBe(2);
   });
 });
 
@@ -202,7 +276,7 @@ describe('a group of models', () => {
   } as never);
   const group = { name: 'group-1', models: ['three', 'one'], pipeline: 2, tensor: 2, replicas: 1 };
   const engine = groupContainer(object, group, 80, 'own:1');
-  const deployment = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true });
+  const deployment = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null });
 
   it('is one container with all its GPUs, and a server with its own port and share of memory for each model', () => {
     expect(deployment.metadata?.name).toBe('chat-group-1-aws-a');

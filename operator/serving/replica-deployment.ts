@@ -4,10 +4,11 @@ import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { claimVolumes } from '../pods/claims.ts';
 import { MANAGED_BY, OPERATOR, POOL_LABEL, SERVING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
+import { applyDelta } from './delta.ts';
 import type { EngineContainer } from './engine-container.ts';
-import { GRACE_SECONDS, ROUTING_DELAY_SECONDS, WEIGHTS_DIRECTORY } from './engines.ts';
-import { COMPONENT_LABEL, deploymentName, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
-import { metadataOf } from './owner.ts';
+import { GRACE_SECONDS, ROUTING_DELAY_SECONDS } from './engines.ts';
+import { COMPONENT_LABEL, deploymentName, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track, WEIGHTS_DIRECTORY } from './names.ts';
+import { awayLabels, metadataOf } from './owner.ts';
 
 export const ENGINE_CONTAINER = 'engine';
 
@@ -19,20 +20,24 @@ export interface ReplicaRequest {
   readonly replicas: number;
   /** Whether the pool has room for one more replica while a new version is rolled out. */
   readonly roomToSurge: boolean;
+  /** Uid of the operator's own cluster, for a pool in another one; null = the pool is in the own one. */
+  readonly home: string | null;
 }
 
 /** The Deployment of a model's track, or of a group of models, in a pool. */
 export function replicaDeployment(request: ReplicaRequest): V1Deployment {
-  const { serving, engine, track, pool, replicas, roomToSurge } = request;
+  const { serving, engine, track, pool, replicas, roomToSurge, home } = request;
   const poolName = pool.metadata.name ?? '';
   const labels = replicaLabels(serving, engine.name, track);
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: metadataOf(serving, deploymentName(serving.metadata.name ?? '', engine.name, poolName, track), {
-      ...labels,
-      [POOL_LABEL]: poolName,
-    }),
+    metadata: metadataOf(
+      serving,
+      deploymentName(serving.metadata.name ?? '', engine.name, poolName, track),
+      { ...labels, [POOL_LABEL]: poolName },
+      home,
+    ),
     spec: {
       replicas,
       selector: { matchLabels: { ...labels, [POOL_LABEL]: poolName } },
@@ -44,7 +49,7 @@ export function replicaDeployment(request: ReplicaRequest): V1Deployment {
         type: 'RollingUpdate',
         rollingUpdate: roomToSurge || replicas <= 1 ? { maxSurge: 1, maxUnavailable: 0 } : { maxSurge: 0, maxUnavailable: 1 },
       },
-      template: podTemplate(request, { ...labels, ...engine.labels, [POOL_LABEL]: poolName }),
+      template: podTemplate(request, { ...labels, ...engine.labels, [POOL_LABEL]: poolName, ...awayLabels(serving, home) }),
     },
   };
 }
@@ -68,6 +73,11 @@ function podTemplate({ serving, engine, pool }: ReplicaRequest, labels: Record<s
   const resourceName = pool.spec.accelerator.resourceName ?? 'nvidia.com/gpu';
   const gpus = engine.gpus > 0 ? { [resourceName]: String(engine.gpus) } : {};
   const claims = claimVolumes([...engine.weights]);
+  const mounts = claims.mounts.map((mount) => ({ ...mount, readOnly: true }));
+  const first = [
+    ...(serving.spec.weightsCache ? [ownCache(engine.image ?? own.image)] : []),
+    ...engine.deltas.map((source, i) => applyDelta(serving, source, i, mounts)),
+  ];
   // A check that starts a process needs more time than one over HTTP.
   const health = engine.health.exec ? 5 : 2;
   return {
@@ -93,7 +103,7 @@ function podTemplate({ serving, engine, pool }: ReplicaRequest, labels: Record<s
         ...((pool.spec.tolerations ?? []) as V1Toleration[]),
         ...(spec.tolerations ?? []),
       ],
-      ...(serving.spec.weightsCache ? { initContainers: [ownCache(engine.image ?? own.image), ...(spec.initContainers ?? [])] } : {}),
+      ...(first.length > 0 ? { initContainers: [...first, ...(spec.initContainers ?? [])] } : {}),
       containers: [
         {
           securityContext: CONTAINER_SECURITY,
@@ -120,7 +130,7 @@ function podTemplate({ serving, engine, pool }: ReplicaRequest, labels: Record<s
             { name: 'tmp', mountPath: '/tmp' },
             { name: 'weights', mountPath: WEIGHTS_DIRECTORY },
             ...(engine.gpus > 0 ? [{ name: 'shared-memory', mountPath: '/dev/shm' }] : []),
-            ...claims.mounts.map((mount) => ({ ...mount, readOnly: true })),
+            ...mounts,
             ...(own.volumeMounts ?? []),
           ],
         },

@@ -31,6 +31,8 @@ const notReady = (status: string, message?: string) => {
   return it;
 };
 const azure = (type: string, message: string) => node({ conditions: [{ type, status: 'True', message, lastTransitionTime: AT }] });
+const announced = (reason: string, message: string) =>
+  node({ conditions: [{ type: 'vicuna.run/Interruption', status: 'True', reason, message, lastTransitionTime: AT }] });
 
 /** A realistic object for each row, and the seconds from its appearance to the end. */
 const NODES: Readonly<Record<string, [V1Node, number | null, 'notice' | 'lost' | 'advisory']>> = {
@@ -47,6 +49,9 @@ const NODES: Readonly<Record<string, [V1Node, number | null, 'notice' | 'lost' |
   'aks-remediator': [tainted('remediator.kubernetes.azure.com/unschedulable'), null, 'notice'],
   'cluster-autoscaler-delete': [tainted('ToBeDeletedByClusterAutoscaler', '1767225600'), 60, 'notice'],
   'cluster-autoscaler-candidate': [tainted('DeletionCandidateOfClusterAutoscaler'), null, 'advisory'],
+  'vicuna-preemption': [announced('SpotPreemption', 'the node is taken back. Deadline: 2026-01-01T00:00:42Z.'), 42, 'notice'],
+  'vicuna-maintenance': [announced('Maintenance', 'the node is restarted. Deadline: 2026-01-01T00:05:00Z.'), 300, 'notice'],
+  'vicuna-advice': [announced('RebalanceRecommended', 'the node has a rebalance recommendation.'), null, 'advisory'],
   'vicuna-notifier': [tainted('vicuna.run/interruption', String(Date.parse(AT) / 1000 + 42)), 42, 'notice'],
   'out-of-service': [tainted('node.kubernetes.io/out-of-service', 'nodeshutdown', 'NoExecute'), null, 'lost'],
   unreachable: [tainted('node.kubernetes.io/unreachable', undefined, 'NoExecute'), null, 'lost'],

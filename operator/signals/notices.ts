@@ -8,7 +8,8 @@ export type InterruptionCause =
   | 'eviction'
   | 'preemption'
   | 'deletion'
-  | 'nodeLost';
+  | 'nodeLost'
+  | 'clusterLost';
 
 /** notice: it will go; lost: it is gone; advisory: it may go. */
 export type Effect = 'notice' | 'lost' | 'advisory';
@@ -136,10 +137,26 @@ function notReady(node: V1Node, now: number): Sign[] {
     .map((c) => ({ at: changedAt(c, now), deadline: null }));
 }
 
+/** What our own notifier (workloads/notifier) writes: a taint with the deadline in unix seconds, and a condition that says why. */
+export const INTERRUPTION_TAINT = 'vicuna.run/interruption';
+export const INTERRUPTION_CONDITION = 'vicuna.run/Interruption';
+
+/** The notifier's condition with one of these reasons; its message ends with the deadline. */
+function announced(...reasons: readonly string[]) {
+  return (node: V1Node, now: number): Sign[] =>
+    (node.status?.conditions ?? [])
+      .filter((c) => c.type === INTERRUPTION_CONDITION && c.status === 'True' && reasons.includes(c.reason ?? ''))
+      .map((c) => {
+        const deadline = Date.parse(/Deadline: (\S+)\.$/.exec(c.message ?? '')?.[1] ?? '');
+        return { at: changedAt(c, now), deadline: Number.isNaN(deadline) ? null : deadline };
+      });
+}
+
 /** The message of a condition, where the table reads it; undefined where it is of no concern. For caches that keep no other messages. */
 export function concerningMessage({ type, status, message }: Pick<Condition, 'type' | 'status' | 'message'>): string | undefined {
   if (type === 'Ready') return status === 'False' && message?.includes(SHUTTING_DOWN) ? message : undefined;
-  return status === 'True' && (type === AZURE_EVENTS || AZURE_EVICTIONS.includes(type)) ? message : undefined;
+  const isRead = type === AZURE_EVENTS || type === INTERRUPTION_CONDITION || AZURE_EVICTIONS.includes(type);
+  return status === 'True' && isRead ? message : undefined;
 }
 
 /** A node that is deleted and yet there has a finalizer: its owner drains it first. Karpenter, on an interruption, has two minutes. */
@@ -249,13 +266,34 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     words: 'is a candidate for scale-down',
     find: taint('DeletionCandidateOfClusterAutoscaler', { value: 'since' }),
   },
-  // Our own notifier writes the deadline (unix seconds) into the taint.
+  // Our own notifier. The conditions come first: they tell maintenance from preemption, which the taint's number cannot.
+  {
+    id: 'vicuna-preemption',
+    cause: 'spotPreemption',
+    effect: 'notice',
+    words: 'is taken back by its cloud (seen by the notifier)',
+    find: announced('SpotPreemption'),
+  },
+  {
+    id: 'vicuna-maintenance',
+    cause: 'maintenance',
+    effect: 'notice',
+    words: 'is stopped by its cloud for maintenance (seen by the notifier)',
+    find: announced('Maintenance'),
+  },
+  {
+    id: 'vicuna-advice',
+    cause: 'rebalance',
+    effect: 'advisory',
+    words: 'is at risk of being taken back, or to be maintained later (seen by the notifier)',
+    find: announced('RebalanceRecommended', 'MaintenanceScheduled'),
+  },
   {
     id: 'vicuna-notifier',
     cause: 'spotPreemption',
     effect: 'notice',
     words: 'is taken back by its cloud',
-    find: taint('vicuna.run/interruption', { value: 'deadline' }),
+    find: taint(INTERRUPTION_TAINT, { value: 'deadline' }),
   },
   {
     id: 'kubelet-shutdown',

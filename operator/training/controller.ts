@@ -1,31 +1,56 @@
-import type { V1Node, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
-import { FINALIZER, TRAINING, type VicunaTraining, type VicunaTrainingStatus, withDefaults } from '../api/vicuna-training.ts';
-import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
+import type { VicunaDataset } from '../api/vicuna-dataset.ts';
+import type { VicunaEvaluation } from '../api/vicuna-evaluation.ts';
+import {
+  FINALIZER,
+  SAVE_AFTER_ANNOTATION,
+  TRAINING,
+  type VicunaTraining,
+  type VicunaTrainingStatus,
+  withDefaults,
+} from '../api/vicuna-training.ts';
+import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
+import { clusterOf } from '../clusters/located.ts';
+import { ApiError, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
-import { POD, type ResourceType, SECRET } from '../kube/types.ts';
+import { POD, type ResourceType } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
-import { TRAINING_LABEL } from '../pods/labels.ts';
+import { OWNER_UID_LABEL, RELEASE_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
+import type { TaskInbox } from '../server/task-inbox.ts';
 import type { WorldBoard } from '../server/world-board.ts';
+import { missingSecret } from '../tasks/missing.ts';
+import { observeTasks } from '../tasks/observe.ts';
+import { taskPod } from '../tasks/pods.ts';
 import type { Plan, PlannedGroup } from './draft.ts';
 import type { TrainingMetrics } from './metrics.ts';
+import { datasetFor } from './needs.ts';
 import { observePod } from './observe.ts';
 import { planTraining } from './plan.ts';
 import { type PodGroup, podGroup } from './pod-group.ts';
-import { workerPod } from './pods.ts';
+import { ownerOf, workerPod } from './pods.ts';
+import { releaseProgram } from './release.ts';
 import type { TrainingState } from './state.ts';
 
 export const BY_TRAINING = 'training';
 export const BY_NODE = 'node';
+/** Indexes of trainings: by the VicunaDataset that they train on, and by the VicunaEvaluation that their release waits for. */
+export const BY_DATASET = 'dataset';
+export const BY_GATE = 'gate';
 
 /** A refused pod is tried again after so long: a quota or policy may have changed. */
 const REFUSED_AGAIN_MS = 30_000;
+
+/** A worker that has reported within this time is not lost. */
+const HEARD_MS = 30_000;
+/** A training is looked at again so soon when nothing can be told yet of the cluster that its workers are in. */
+const UNSETTLED_AGAIN_MS = 500;
 
 /** How long only the cache of this process knows that a world is forming. */
 const FORMING_UNWRITTEN_MS = 5_000;
@@ -36,12 +61,14 @@ const FORMING_CONDITIONS: readonly string[] = ['Placed', 'Running'];
 export interface TrainingControllerOptions {
   readonly client: KubeClient;
   readonly trainings: Informer<VicunaTraining>;
-  readonly pods: Informer<V1Pod>;
-  readonly nodes: Informer<V1Node>;
+  readonly clusters: Clusters;
+  readonly datasets: Informer<VicunaDataset>;
+  readonly evaluations: Informer<VicunaEvaluation>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
   readonly board: WorldBoard;
   readonly inbox: ReportInbox;
+  readonly tasks: TaskInbox;
   readonly recorder: EventRecorder;
   readonly metrics: TrainingMetrics;
   readonly operatorUrl: string;
@@ -67,26 +94,44 @@ export class TrainingController {
   constructor(options: TrainingControllerOptions) {
     this.#o = options;
     this.#listeningSince = options.clock();
-    const { trainings, pods, nodes, queue, book } = options;
+    const { trainings, queue, book, clusters } = options;
+    const { pods, nodes } = clusters;
     trainings.onChange(({ type, object, old }) => {
       const key = keyOf(object);
       if (type === 'updated' && old && sameSpec(object, old)) return; // our own status write
       queue.add(key);
     });
-    pods.onChange(({ object }) => {
-      const training = object.metadata?.labels?.[TRAINING_LABEL];
-      // What has been begun is brought to its end before more is begun.
-      if (training !== undefined) queue.add(`${object.metadata?.namespace}/${training}`, { priority: 1 });
-    });
+    const wake = (pod: V1Pod, priority: number) => {
+      const { namespace, labels } = pod.metadata ?? {};
+      const training = labels?.[TRAINING_LABEL] ?? labels?.[RELEASE_LABEL];
+      if (training !== undefined) queue.add(`${namespace}/${training}`, { priority });
+    };
+    // What has been begun is brought to its end before more is begun.
+    pods.onChange(({ object }) => wake(object, 1));
     nodes.onChange(({ type, object, old }) => {
       if (type === 'updated' && old && sameNode(object, old)) return;
-      for (const pod of pods.byIndex(BY_NODE, object.metadata?.name ?? '')) {
-        const training = pod.metadata?.labels?.[TRAINING_LABEL];
-        // A notice is a matter of seconds: it overtakes whatever else waits.
-        if (training !== undefined) queue.add(`${pod.metadata?.namespace}/${training}`, { priority: 10 });
-      }
+      // A notice is a matter of seconds: it overtakes whatever else waits.
+      for (const pod of pods.byIndex(BY_NODE, object.metadata?.name ?? '')) wake(pod, 10);
+    });
+    options.datasets.onChange(({ object }) => {
+      for (const training of trainings.byIndex(BY_DATASET, keyOf(object))) if (!training.status?.dataset) queue.add(keyOf(training));
+    });
+    options.evaluations.onChange(({ object }) => {
+      for (const training of trainings.byIndex(BY_GATE, keyOf(object)))
+        if (training.status?.phase === 'Complete') queue.add(keyOf(training));
+    });
+    options.tasks.onFirst(({ namespace, pod }) => {
+      const found = pods.get(namespace, pod);
+      if (found) wake(found, 0);
     });
     book.onRoom(() => this.#wakeWaiting());
+    clusters.onHealth((cluster) => {
+      const concerned = (name: string | undefined) => name !== undefined && clusterOfPoolNamed(book, name) === cluster;
+      for (const t of trainings.list()) {
+        if (concerned(t.status?.world?.pool) || concerned(t.status?.next?.pool)) queue.add(keyOf(t), { priority: 1 });
+      }
+      this.#wakeWaiting();
+    });
   }
 
   /** Brings one training ("namespace/name") a step towards its spec. Called by the queue, never twice at a time for one key. */
@@ -94,7 +139,9 @@ export class TrainingController {
     const o = this.#o;
     const [namespace = '', name = ''] = key.split('/');
     const found = o.trainings.get(namespace, name);
+    await this.#removeOrphans(key, found);
     if (!found) return this.#forget(key);
+    if (this.#isUnsettled(found)) return this.#o.queue.addAfter(key, UNSETTLED_AGAIN_MS);
     this.#subscribe(key);
     const unwritten = this.#unwritten.get(key)?.status;
     const training = withDefaults(unwritten ? { ...found, status: unwritten } : found);
@@ -102,6 +149,27 @@ export class TrainingController {
     const state = await this.#observe(key, training, now);
     const plan = planTraining(state, now);
     await this.#act(key, found, training, state, plan);
+  }
+
+  /**
+   * In other clusters nothing is removed with its owner: what belongs to a training that is gone is removed here, at the latest when the
+   * cluster can be reached again.
+   */
+  async #removeOrphans(key: string, training: VicunaTraining | undefined): Promise<void> {
+    const { clusters } = this.#o;
+    for (const pod of clusters.pods.byIndex(BY_TRAINING, key)) {
+      const cluster = clusterOf(pod);
+      if (cluster === null || (training && isOwnedBy(pod, training))) continue;
+      const { namespace, name = '', uid = '' } = pod.metadata ?? {};
+      await clusters.place(cluster)?.client.delete(POD, namespace, name, { uid }).catch(ignoreNotFound);
+    }
+  }
+
+  /** Whether the training has workers in a cluster of which nothing can be told yet, as after the operator's own start. */
+  #isUnsettled({ status }: VicunaTraining): boolean {
+    const { book, clusters } = this.#o;
+    const pools = [status?.world?.pool, status?.next?.pool].filter((name) => name !== undefined);
+    return pools.some((name) => !clusters.isSettled(clusterOfPoolNamed(book, name)));
   }
 
   #subscribe(key: string): void {
@@ -126,14 +194,21 @@ export class TrainingController {
   }
 
   async #observe(key: string, training: VicunaTraining, now: number): Promise<TrainingState> {
-    const { pods, nodes, inbox, book } = this.#o;
-    const own = pods
-      .byIndex(BY_TRAINING, key)
-      .filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === training.metadata.uid) ?? false);
-    const views = own.map((p) => observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now));
+    const { clusters, inbox, book } = this.#o;
+    const { pods, nodes } = clusters;
+    const own = pods.byIndex(BY_TRAINING, key).filter((p) => isOwnedBy(p, training));
+    const heardAt = new Map(inbox.list(key).map((r) => [r.pod, r.receivedAt]));
+    const views = own.map((p) => {
+      const lostSince = clusters.lostSince(clusterOf(p));
+      // Whoever still reports is not lost, though the API server that knows of it is.
+      const isHeard = now - (heardAt.get(p.metadata?.name ?? '') ?? 0) < HEARD_MS;
+      return observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now, isHeard ? null : lostSince);
+    });
     const byUid = new Map(views.map((v) => [v.name, v.uid]));
     const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
-    const problem = training.status?.world ? null : await this.#missing(training);
+    const { namespace } = training.metadata;
+    const dataset = datasetFor(training, this.#o.datasets.get(namespace, training.spec.dataset.name ?? ''));
+    const problem = training.status?.world ? null : ((await this.#missing(training)) ?? dataset.problem);
     return {
       training,
       pods: new Map(views.map((v) => [v.name, v])),
@@ -141,35 +216,31 @@ export class TrainingController {
       get pools() {
         return book.viewsFor(training);
       },
-      datasetUri: training.spec.dataset.uri ?? null,
+      dataset: dataset.use,
+      release: this.#observeRelease(key, training, now),
       problem,
       podRefusal: this.#podRefusals.get(key) ?? null,
       listeningSince: this.#listeningSince,
     };
   }
 
-  /** What the spec names and the cluster lacks, in one sentence, or null. Secrets are read by name only when nothing runs yet. */
-  async #missing(training: VicunaTraining): Promise<TrainingState['problem']> {
-    const namespace = training.metadata.namespace ?? 'default';
-    for (const { name } of training.spec.credentials ?? []) {
-      try {
-        await this.#o.client.get<V1Secret>(SECRET, namespace, name);
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-        return {
-          reason: 'MissingSecret',
-          message: `spec.credentials: Secret "${name}" does not exist in namespace ${namespace}: create it, and the training starts by itself`,
-        };
-      }
-    }
-    if (training.spec.dataset.uri === undefined) {
-      const name = training.spec.dataset.name ?? '';
-      return {
-        reason: 'MissingDataset',
-        message: `spec.dataset: VicunaDataset "${name}" does not exist in namespace ${namespace}: create it, or give dataset.uri`,
-      };
-    }
-    return null;
+  /** A Secret that the spec names and the cluster lacks, in one sentence, or null. They are read by name only when nothing runs yet. */
+  #missing({ metadata, spec }: VicunaTraining): Promise<TrainingState['problem']> {
+    const secrets = spec.credentials.map(({ name }) => ({ field: 'spec.credentials', name }));
+    return missingSecret(this.#o.client, metadata.namespace ?? 'default', secrets);
+  }
+
+  #observeRelease(key: string, { metadata, spec, status }: VicunaTraining, now: number): TrainingState['release'] {
+    const { clusters, tasks, evaluations, book } = this.#o;
+    const { pods, nodes } = clusters;
+    const { release } = spec;
+    if (release === undefined || status?.phase !== 'Complete') return null;
+    const { namespace = 'default', uid = '' } = metadata;
+    return {
+      ...observeTasks(pods.byIndex(RELEASE_LABEL, key), uid, nodes, tasks, now),
+      pools: book.viewsAtHome(release.placement.pools?.matchLabels ?? {}, 0),
+      evaluation: release.gate === undefined ? null : (evaluations.get(namespace, release.gate.evaluation) ?? null),
+    };
   }
 
   /**
@@ -185,9 +256,10 @@ export class TrainingController {
       if (plan.finalizer !== 'keep') await this.#setFinalizer(found, plan.finalizer);
       await Promise.all([
         this.#writeStatus(key, found, training.status, plan),
-        this.#createPods(training, state, plan),
+        this.#createPods(training, plan),
         ...plan.remove.map((removal) => this.#removePod(training, removal)),
       ]);
+      if (plan.releasePod) await this.#createReleasePod(training, plan.releasePod);
       for (const event of plan.events) recorder.event(found, event);
       for (const observation of plan.observations) book.observe(observation, clock());
     } catch (error) {
@@ -207,7 +279,7 @@ export class TrainingController {
       }
       throw error;
     }
-    if (plan.create.length > 0) this.#podRefusals.delete(key);
+    if (plan.create.length > 0 || plan.releasePod) this.#podRefusals.delete(key);
     if (plan.world && plan.publishAfterStatus) board.publish(key, plan.world);
     if (!plan.world && plan.status.world === undefined) board.withdraw(key);
     if (plan.status.phase === 'Waiting') this.#waiting.add(key);
@@ -257,38 +329,62 @@ export class TrainingController {
     trainings.upsert(written);
   }
 
-  async #createPods(training: VicunaTraining, state: TrainingState, plan: Plan): Promise<void> {
+  async #createPods(training: VicunaTraining, plan: Plan): Promise<void> {
     if (plan.group) await this.#createGroup(training, plan.group);
-    await Promise.all(plan.create.map((pod) => this.#createPod(training, state, pod, plan.group)));
+    await Promise.all(plan.create.map((pod) => this.#createPod(training, pod, plan.group)));
   }
 
-  async #createPod(
-    training: VicunaTraining,
-    state: TrainingState,
-    planned: Plan['create'][number],
-    group: PlannedGroup | null,
-  ): Promise<void> {
-    const { client, pods, book, operatorUrl, podGroups } = this.#o;
+  async #createPod(training: VicunaTraining, planned: Plan['create'][number], group: PlannedGroup | null): Promise<void> {
+    const { clusters, book, operatorUrl, podGroups } = this.#o;
     const pool: GpuPool | undefined = book.pool(planned.pool);
-    if (!pool) return;
+    const place = pool && clusters.place(clusterOfPool(pool));
+    if (!place) return;
+    const isHome = place.cluster === null;
     const pod = workerPod({
       training,
       ...planned,
       pool,
-      datasetUri: state.datasetUri ?? '',
-      group: podGroups && group ? group.name : null,
-      operatorUrl,
+      group: podGroups && group && isHome ? group.name : null,
+      operatorUrl: pool.spec.cluster?.workerUrl ?? operatorUrl,
+      home: isHome ? null : clusters.homeId,
     });
     try {
-      pods.upsert(await client.create(POD, pod));
+      clusters.pods.upsert(await place.client.create(POD, pod, isHome ? {} : { attempts: 1 }), place.cluster);
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error; // made before a restart, or the cache is behind: it will come by itself
+      if (isAlreadyExists(error)) return; // made before a restart, or the cache is behind: it will come by itself
+      if (isHome || !isNotFound(error)) throw error;
+      const { namespace } = training.metadata;
+      throw new ApiError(
+        422,
+        'Invalid',
+        `cluster ${place.cluster} has no namespace ${namespace}: create it there, with the Secrets that workers need`,
+      );
+    }
+  }
+
+  async #createReleasePod(training: VicunaTraining, planned: NonNullable<Plan['releasePod']>): Promise<void> {
+    const { client, clusters, book, operatorUrl } = this.#o;
+    const { release } = training.spec;
+    const pool = planned.pool === null ? null : book.pool(planned.pool);
+    if (release === undefined || pool === undefined) return;
+    const { namespace = 'default', name = '' } = training.metadata;
+    const program = releaseProgram(training, release);
+    const pod = taskPod({ planned, namespace, label: [RELEASE_LABEL, name], owner: ownerOf(training), pool, program, operatorUrl });
+    try {
+      clusters.pods.upsert(await client.create(POD, pod));
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
     }
   }
 
   async #removePod(training: VicunaTraining, { name, uid, gracePeriodSeconds }: Plan['remove'][number]): Promise<void> {
+    const { clusters } = this.#o;
+    const { namespace = 'default', name: run } = training.metadata;
+    const pod = clusters.pods.byIndex(BY_TRAINING, `${namespace}/${run}`).find((p) => p.metadata?.uid === uid);
+    const place = clusters.place(pod ? clusterOf(pod) : null);
+    if (place === null) return; // the plan says it again when the cluster can be reached
     const options = { uid, ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) };
-    await this.#o.client.delete(POD, training.metadata.namespace, name, options).catch(ignoreNotFound);
+    await place.client.delete(POD, namespace, name, options).catch(ignoreNotFound);
   }
 
   async #setFinalizer(training: VicunaTraining, change: 'add' | 'remove'): Promise<void> {
@@ -315,12 +411,23 @@ export function keyOf(object: { metadata: { namespace?: string; name?: string } 
   return `${object.metadata.namespace}/${object.metadata.name}`;
 }
 
+/** By a reference at home, by a label in other clusters. */
+function isOwnedBy({ metadata }: V1Pod, { metadata: { uid } }: VicunaTraining): boolean {
+  return metadata?.labels?.[OWNER_UID_LABEL] === uid || (metadata?.ownerReferences?.some((r) => r.uid === uid) ?? false);
+}
+
+function clusterOfPoolNamed(book: PoolBook, name: string): string | null {
+  const pool = book.pool(name);
+  return pool === undefined ? null : clusterOfPool(pool);
+}
+
 function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
   return (
     a.metadata.generation === b.metadata.generation &&
     a.metadata.uid === b.metadata.uid &&
     a.metadata.deletionTimestamp === b.metadata.deletionTimestamp &&
     JSON.stringify(a.metadata.labels) === JSON.stringify(b.metadata.labels) &&
+    a.metadata.annotations?.[SAVE_AFTER_ANNOTATION] === b.metadata.annotations?.[SAVE_AFTER_ANNOTATION] &&
     (a.metadata.finalizers?.length ?? 0) === (b.metadata.finalizers?.length ?? 0)
   );
 }

@@ -1,5 +1,6 @@
 import type { World } from '../api/protocol.ts';
 import type { VicunaTraining, VicunaTrainingStatus } from '../api/vicuna-training.ts';
+import type { PlannedTaskPod } from '../tasks/state.ts';
 import type { Failure } from './failures.ts';
 import type { TrainingState, WorkerPod } from './state.ts';
 
@@ -51,6 +52,8 @@ export interface Plan {
   /** Name of the group that has done its work: its pods run. */
   readonly doneGroup: string | null;
   readonly remove: readonly PodRemoval[];
+  /** The pod that makes the release; only once the status names it. */
+  readonly releasePod: PlannedTaskPod | null;
   readonly events: readonly PlannedEvent[];
   readonly observations: readonly PoolObservation[];
   /** The world for the board. `publishAfterStatus`: it is new, so it must be in the status before a worker may act on it. */
@@ -72,9 +75,11 @@ export class Draft {
   group: PlannedGroup | null = null;
   doneGroup: string | null = null;
   readonly remove = new Map<string, PodRemoval>();
+  releasePod: PlannedTaskPod | null = null;
   readonly events: PlannedEvent[] = [];
   readonly observations: PoolObservation[] = [];
-  directive: { directive: World['directive']; deadline: number | null } = { directive: 'run', deadline: null };
+  /** `after`: the step after which somebody has asked for a save; it tells one request from the next. */
+  directive: { directive: World['directive']; deadline: number | null; after?: number } = { directive: 'run', deadline: null };
   promoted = false;
   /** A phase that a step has settled; otherwise it follows from the worlds. */
   phase: NonNullable<Status['phase']> | null = null;

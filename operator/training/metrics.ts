@@ -1,5 +1,6 @@
 import type { InterruptionLeg, OperatorMetrics } from '../server/metrics.ts';
 import { parseDollars } from '../spot/ledger.ts';
+import { TaskMetrics } from '../tasks/metrics.ts';
 import type { Plan } from './draft.ts';
 import type { InterruptionRecord } from './interruptions.ts';
 import type { TrainingState } from './state.ts';
@@ -7,9 +8,11 @@ import type { TrainingState } from './state.ts';
 /** Brings what a plan has decided into the operator's metrics. */
 export class TrainingMetrics {
   readonly #metrics: OperatorMetrics;
+  readonly #releases: TaskMetrics;
 
   constructor(metrics: OperatorMetrics) {
     this.#metrics = metrics;
+    this.#releases = new TaskMetrics(metrics);
   }
 
   update(key: string, plan: Plan, state: TrainingState): void {
@@ -36,6 +39,7 @@ export class TrainingMetrics {
       interruptions: status.totals?.interruptions ?? 0,
       lostSteps: status.totals?.lostSteps ?? 0,
     });
+    if (status.release) this.#releases.update('Release', key, status.release);
     const before = new Set((state.training.status?.interruptions ?? []).filter((r) => r.resumedAt).map((r) => r.pods[0]));
     for (const record of status.interruptions ?? []) {
       if (record.resumedAt === undefined || before.has(record.pods[0])) continue;
@@ -50,6 +54,7 @@ export class TrainingMetrics {
 
   forget(key: string): void {
     this.#metrics.forgetTraining(key);
+    this.#releases.forget('Release', key);
   }
 }
 

@@ -669,3 +669,81 @@ describe('what pools learn', () => {
     expect(released(w)).toEqual([]);
   });
 });
+
+describe('a pool whose cluster cannot be reached', () => {
+  const words = 'cluster west: no answer within 5 s';
+  const outOfReach = (world: World, name: string) => {
+    world.pools = world.pools.map((p) => (p.name === name ? { ...p, freeSlots: 0, growableSlots: 0, outOfReach: words } : p));
+  };
+
+  it('is refused in its words, and another one is taken', () => {
+    const world = new World();
+    outOfReach(world, 'aws-a');
+    world.step();
+    expect(world.status.next?.pool).toBe('gcp-a');
+    expect(world.status.placement?.alternatives).toContainEqual(expect.objectContaining({ pool: 'aws-a', verdict: words }));
+  });
+
+  it('gives up a world that is forming there', () => {
+    const world = new World();
+    world.step();
+    const first = world.status.next?.pool ?? '';
+    outOfReach(world, first);
+    world.step();
+    expect(world.status.next?.pool).not.toBe(first);
+    expect(world.events).toContain('NoCapacity');
+  });
+
+  it('keeps a world that trains there, until its members are lost', () => {
+    const world = new World().running();
+    const pool = world.status.world?.pool ?? '';
+    outOfReach(world, pool);
+    world.step();
+    expect(world.status.next).toBeUndefined();
+    const pods = world.status.world?.members.map((m) => m.pod) ?? [];
+    for (const pod of pods) world.lose(pod);
+    world.step();
+    expect(world.status.next?.pool).not.toBe(pool);
+    expect(world.status.next?.reason).toBe('interruption');
+  });
+});
+
+describe('a save that somebody asks for', () => {
+  const ask = (w: World, step: string) => {
+    w.training.metadata.annotations = { 'vicuna.run/save-after-step': step };
+  };
+
+  it('is told to the workers until a later step than the named one is saved', () => {
+    const w = new World().running(20, 10);
+    ask(w, '10');
+    expect(w.step().world).toMatchObject({ directive: 'checkpoint', deadline: null });
+    w.report('demo-g1-0', { step: 22, resumedStep: 0, checkpoint: checkpointAt(22, w.now) });
+    expect(w.step().world).toMatchObject({ directive: 'run' });
+    expect(w.status.checkpoint?.step).toBe(22);
+  });
+
+  it('is another message than the one before, or workers would take it for done', () => {
+    const w = new World().running(20, 10);
+    ask(w, '10');
+    const first = w.step().world?.revision;
+    expect(w.step().world?.revision).toBe(first);
+    w.report('demo-g1-0', { step: 22, resumedStep: 0, checkpoint: checkpointAt(22, w.now) });
+    w.step();
+    ask(w, '22');
+    expect(w.step().world).toMatchObject({ directive: 'checkpoint' });
+    expect(w.last?.world?.revision).not.toBe(first);
+  });
+
+  it('gives way to a notice, whose save has a deadline', () => {
+    const w = new World().running(20, 10);
+    ask(w, '10');
+    w.notice('demo-g1-1', 120);
+    expect(w.step().world).toMatchObject({ directive: 'checkpoint', deadline: new Date(w.now + 120_000).toISOString() });
+  });
+
+  it.each(['', 'now', '-1', '9'])('is none with the value "%s"', (value) => {
+    const w = new World().running(20, 10);
+    ask(w, value);
+    expect(w.step().world).toMatchObject({ directive: 'run' });
+  });
+});

@@ -6,6 +6,7 @@ import { Draft, isoTime, milliseconds, type Plan } from './draft.ts';
 import { attributeFailures } from './failures.ts';
 import { openRecords, recordInterruptions, resumedStep, timeLegs } from './interruptions.ts';
 import { healthOf, reportOf } from './members.ts';
+import { planRelease } from './release.ts';
 import type { TrainingState } from './state.ts';
 import { collectCheckpoint, settleStatus } from './status.ts';
 import { worldForBoard } from './world-message.ts';
@@ -31,6 +32,7 @@ const STEPS: readonly Step[] = [
   suspend, // save, then free every node
   keepToBudget, // save and free every node when the money is spent
   refuseIncomplete, // a missing Secret or dataset: nothing is started that cannot work
+  fixDataset, // what a VicunaDataset has made is written down before it is used
   chargeFailures, // a program's own failure costs budget, and ends the training when that is used up
   refuseWrongResume, // a generation that resumed at another step than told is a failure too
   arrangeWorlds, // form, switch, clean up
@@ -40,6 +42,7 @@ const STEPS: readonly Step[] = [
 export function planTraining(state: TrainingState, now: number): Plan {
   const d = new Draft(state, now);
   for (const step of STEPS) if (step(d)) break;
+  if (!leaveToOthers(d)) planRelease(d);
   settleStatus(d);
   return {
     status: d.status,
@@ -47,6 +50,7 @@ export function planTraining(state: TrainingState, now: number): Plan {
     group: d.group,
     doneGroup: d.doneGroup,
     remove: [...d.remove.values()],
+    releasePod: d.releasePod,
     events: d.events,
     observations: d.observations,
     world: d.isOver ? null : worldForBoard(d),
@@ -207,6 +211,17 @@ function refuseIncomplete(d: Draft): boolean {
   d.phase = 'Pending';
   d.condition('Placed', 'False', problem.reason, problem.message);
   d.wake(d.now + 15_000);
+  return true;
+}
+
+/** Workers of all generations must train on the same conversations, whatever becomes of the VicunaDataset. */
+function fixDataset(d: Draft): boolean {
+  const { dataset } = d.state;
+  if (dataset === null || d.status.dataset !== undefined) return false;
+  d.status.dataset = dataset;
+  d.phase = 'Pending';
+  d.event('Normal', 'DatasetReady', `training on ${dataset.uri} of VicunaDataset ${dataset.name}`);
+  d.wake(d.now);
   return true;
 }
 

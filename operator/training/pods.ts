@@ -3,7 +3,7 @@ import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { claimVolumes, workerUri } from '../pods/claims.ts';
-import { MANAGED_BY, OPERATOR, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { HOME_LABEL, MANAGED_BY, OPERATOR, OWNER_UID_LABEL, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
 import { resolveRecipe } from './recipe.ts';
 
@@ -20,11 +20,12 @@ export interface WorkerPodRequest {
   readonly generation: number;
   readonly rank: number;
   readonly pool: GpuPool;
-  readonly datasetUri: string;
   /** Name of the PodGroup that the pod is scheduled with, or null. */
   readonly group: string | null;
   /** Base URL under which pods reach the operator. */
   readonly operatorUrl: string;
+  /** Uid of the operator's own cluster, for a pod in another one; null = it is in the own one. */
+  readonly home: string | null;
 }
 
 /** Name of the group of the pods that a generation adds. */
@@ -51,7 +52,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   const queue = training.metadata.labels?.[QUEUE_LABEL];
   const resources = workerResources(training, pool);
   const { model, checkpoint } = training.spec;
-  const claims = claimVolumes([model.base, model.tokenizer ?? '', request.datasetUri, checkpoint.storage]);
+  const { uri, validation } = datasetOf(training);
+  const claims = claimVolumes([model.base, model.tokenizer ?? '', uri, validation?.uri ?? '', checkpoint.storage]);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -66,6 +68,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         [RANK_LABEL]: String(request.rank),
         [POOL_LABEL]: pool.metadata.name ?? '',
         ...(queue ? { [QUEUE_LABEL]: queue } : {}),
+        ...(request.home === null ? {} : { [HOME_LABEL]: request.home, [OWNER_UID_LABEL]: training.metadata.uid ?? '' }),
       },
       annotations: {
         // A worker that is moved by a scale-down saves first; the autoscalers must ask before they take the node for tidiness' sake.
@@ -73,7 +76,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         'karpenter.sh/do-not-disrupt': 'true',
         ...template.metadata?.annotations,
       },
-      ownerReferences: [ownerOf(training)],
+      // An owner that is not in the same cluster would be taken for deleted.
+      ...(request.home === null ? { ownerReferences: [ownerOf(training)] } : {}),
     },
     spec: {
       automountServiceAccountToken: false,
@@ -111,6 +115,21 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
       volumes: [...VOLUMES, ...claims.volumes, ...(templateSpec.volumes ?? [])],
     },
   };
+}
+
+interface TrainedOn {
+  readonly uri: string;
+  readonly validation?: { readonly uri: string; readonly everySteps: number } | undefined;
+}
+
+/** Where the spec names no other number. */
+const VALIDATE_EVERY_STEPS = 100;
+
+/** What to train on, and to validate by: the spec's own URIs, or what its VicunaDataset has made, as the status keeps it. */
+function datasetOf({ spec, status }: VicunaTraining): TrainedOn {
+  const { uri = status?.dataset?.uri ?? '', validation } = spec.dataset;
+  const made = status?.dataset?.validationUri;
+  return { uri, validation: validation ?? (made === undefined ? undefined : { uri: made, everySteps: VALIDATE_EVERY_STEPS }) };
 }
 
 /** Ties what is made for a training to it: it is removed with it. */
@@ -153,12 +172,16 @@ function gpusOnly(resources: Record<string, string>, pool: GpuPool): Record<stri
  * Variables of the user's own come before those in it.
  */
 function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1EnvVar[] {
-  const { training, datasetUri, operatorUrl } = request;
+  const { training, operatorUrl } = request;
   const { spec } = training;
   const { base, tokenizer } = spec.model;
+  const { uri, validation } = datasetOf(training);
   const config = {
     model: { base: workerUri(base), ...(tokenizer === undefined ? {} : { tokenizer: workerUri(tokenizer) }) },
-    dataset: { uri: workerUri(datasetUri) },
+    dataset: {
+      uri: workerUri(uri),
+      ...(validation === undefined ? {} : { validation: { ...validation, uri: workerUri(validation.uri) } }),
+    },
     recipe: resolveRecipe(training),
     checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
   };

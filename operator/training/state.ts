@@ -1,7 +1,9 @@
-import type { Report } from '../api/protocol.ts';
+import type { Report, TaskReport } from '../api/protocol.ts';
+import type { VicunaEvaluation } from '../api/vicuna-evaluation.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import type { Interruption } from '../signals/interruption.ts';
 import type { PoolView } from '../spot/pool-view.ts';
+import type { TaskPod } from '../tasks/state.ts';
 
 /** Everything one reconcile sees, gathered once by observe.ts. The plan reads nothing else, so a test is a table of these. */
 export interface TrainingState {
@@ -12,14 +14,27 @@ export interface TrainingState {
   readonly reports: ReadonlyMap<string, MemberReport>;
   /** The pools that the training may use, with the room each has now, this training's own pods counted as taken. */
   readonly pools: readonly PoolView[];
-  /** Conversations' URI, resolved from a VicunaDataset where the spec names one. */
-  readonly datasetUri: string | null;
+  /** What the spec's VicunaDataset has made, once it is complete; null also where the spec names none. */
+  readonly dataset: DatasetUse | null;
+  /** What the release of a complete training needs to know; null before, and where none is asked for. */
+  readonly release: ReleaseState | null;
   /** What the spec refers to and the cluster lacks; nothing starts while it is set. */
   readonly problem: { readonly reason: string; readonly message: string } | null;
   /** Why the API server last refused a worker pod (a template it cannot take, a quota), or null. */
   readonly podRefusal: string | null;
   /** Since when reports have been received (the operator's start): silence before it means nothing. */
   readonly listeningSince: number;
+}
+
+/** Where a VicunaDataset's conversations lie, as the training's status keeps it. */
+export type DatasetUse = NonNullable<NonNullable<VicunaTraining['status']>['dataset']>;
+
+export interface ReleaseState {
+  readonly pods: ReadonlyMap<string, TaskPod>;
+  readonly reports: ReadonlyMap<string, TaskReport>;
+  readonly pools: readonly PoolView[];
+  /** The evaluation that the gate names, as it is now. */
+  readonly evaluation: VicunaEvaluation | null;
 }
 
 export interface WorkerPod {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { humanDuration } from '../api/duration.ts';
 import { accrueCosts } from './costs.ts';
 import { type Draft, isoTime, milliseconds, type Status } from './draft.ts';
 import { openRecords } from './interruptions.ts';
@@ -48,7 +49,10 @@ function copyProgress(d: Draft): void {
   const report = reportOf(d.state, chief, world.generation)?.report;
   if (!report || report.state === 'starting' || (report.step === 0 && (d.status.progress?.step ?? 0) > 0 && report.state !== 'running'))
     return;
-  const { step, totalSteps, epoch, loss, tokensPerSecond, stepSeconds } = report;
+  const { step, totalSteps, epoch, loss, tokensPerSecond, stepSeconds, validation } = report;
+  const known = d.status.progress;
+  const validated =
+    validation ?? (known?.validationLoss === undefined ? null : { step: known.validationStep ?? 0, loss: known.validationLoss });
   const remaining = Math.max(0, totalSteps - step);
   const next = {
     step,
@@ -56,6 +60,7 @@ function copyProgress(d: Draft): void {
     display: `${step}/${totalSteps}`,
     epoch: round(epoch, 3),
     ...(loss === null ? {} : { loss: round(loss, 6), lossDisplay: loss.toFixed(3) }),
+    ...(validated === null ? {} : { validationLoss: round(validated.loss, 6), validationStep: validated.step }),
     ...(tokensPerSecond === null ? {} : { tokensPerSecond: Math.round(tokensPerSecond) }),
     ...(stepSeconds === undefined ? {} : { stepSeconds: round(stepSeconds, 4), eta: humanDuration(remaining * stepSeconds) }),
   };
@@ -66,14 +71,6 @@ function copyProgress(d: Draft): void {
 
 function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
-}
-
-/** "45s", "12m", "6h", "3d": one unit, as kubectl prints ages. */
-export function humanDuration(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)}s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`;
-  return `${Math.round(seconds / 86_400)}d`;
 }
 
 function phaseOf(d: Draft): NonNullable<Status['phase']> {

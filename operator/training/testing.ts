@@ -22,6 +22,8 @@ export class World {
   listeningSince = START - 3_600_000;
   problem: TrainingState['problem'] = null;
   podRefusal: string | null = null;
+  dataset: TrainingState['dataset'] = null;
+  release: TrainingState['release'] = null;
   last: Plan | null = null;
   deleted = false;
 
@@ -83,7 +85,8 @@ export class World {
       pods: this.pods,
       reports: this.reports,
       pools: this.pools,
-      datasetUri: 's3://data/conversations.jsonl',
+      dataset: this.dataset,
+      release: this.release,
       problem: this.problem,
       podRefusal: this.podRefusal,
       listeningSince: this.listeningSince,
@@ -183,6 +186,7 @@ export function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     blockedUntil: null,
     remainingLifeHours: null,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...change,
   };

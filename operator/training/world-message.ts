@@ -14,7 +14,7 @@ export function worldForBoard(d: Draft): World | null {
     members.push({ rank, pod, address });
   }
   const { namespace, name } = d.state.training.metadata;
-  const { directive, deadline } = d.directive;
+  const { directive, deadline, after } = d.directive;
   const message = {
     training: `${namespace}/${name}`,
     generation: world.generation,
@@ -24,11 +24,14 @@ export function worldForBoard(d: Draft): World | null {
     resume: world.resume ?? null,
     checkpointInterval: world.checkpointInterval,
   };
-  return { ...message, revision: revisionOf(message) };
+  return { ...message, revision: revisionOf(message, after) };
 }
 
 /** Deterministic from the content, so a restarted operator answers a long poll only when something really changed. */
-function revisionOf(message: Omit<World, 'revision'>): string {
-  const digest = createHash('sha256').update(JSON.stringify(message)).digest('base64url').slice(0, 12);
+function revisionOf(message: Omit<World, 'revision'>, after: number | undefined): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify({ ...message, after }))
+    .digest('base64url')
+    .slice(0, 12);
   return `${message.generation}.${message.directive}.${digest}`;
 }

@@ -1,9 +1,10 @@
 import { durationSeconds } from '../api/duration.ts';
+import { SAVE_AFTER_ANNOTATION } from '../api/vicuna-training.ts';
 import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
-import { betterPlace, checkpointIntervalFor, choosePool, keepDecision } from './placement.ts';
+import { betterPlace, checkpointIntervalFor, choosePool, keepDecision, keepEstimate, shortageNote } from './placement.ts';
 import { podGroupName, workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
@@ -22,6 +23,14 @@ const UNSCHEDULABLE_MS = 15_000;
 export function repairForming(d: Draft): boolean {
   const { next } = d.status;
   if (!next) return false;
+  const pool = d.state.pools.find((p) => p.name === next.pool);
+  // What cannot be made there now is made elsewhere; what was made is removed once the cluster can be reached again.
+  if (pool?.outOfReach !== undefined && next.members.some((m) => !isInWorld(d, m) && d.state.pods.get(m.pod)?.phase !== 'Running')) {
+    d.event('Warning', 'NoCapacity', `${next.pool}: ${pool.outOfReach}; trying elsewhere`);
+    d.avoid.add(next.pool);
+    delete d.status.next;
+    return false;
+  }
   const bad = next.members.filter((m) => {
     const health = healthOf(d.state.pods.get(m.pod));
     if (health === 'absent') return !isNew(d, m, next.generation);
@@ -116,6 +125,7 @@ export function formNext(d: Draft): boolean {
   }
   const better = reason === 'move' && status.world ? betterPlace(d, status.world) : null;
   const choice = better ?? choosePool(d, { min, max });
+  keepEstimate(d);
   if (choice.pool === null) {
     keepDecision(d, choice);
     d.condition('Placed', 'False', choice.reason, choice.message);
@@ -130,7 +140,7 @@ export function formNext(d: Draft): boolean {
   const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   keepDecision(d, choice);
-  d.condition('Placed', 'True', 'Placed', choice.message);
+  d.condition('Placed', 'True', 'Placed', `${choice.message}${shortageNote(d, choice.pool.name)}`);
   return false;
 }
 
@@ -225,8 +235,17 @@ export function switchWorlds(d: Draft): void {
     d.wake(Date.parse(world.stopBy));
     return;
   }
+  const after = requestedSave(d);
   if (doom !== null) d.directive = { directive: 'checkpoint', deadline: doom };
+  else if (after !== null) d.directive = { directive: 'checkpoint', deadline: null, after };
   status.world = world;
+}
+
+/** The step after which the annotation asks for a save, while there is none yet; else null. */
+function requestedSave(d: Draft): number | null {
+  const asked = d.state.training.metadata.annotations?.[SAVE_AFTER_ANNOTATION] ?? '';
+  const isOpen = /^[0-9]{1,9}$/.test(asked) && (d.status.checkpoint?.step ?? 0) <= Number(asked);
+  return isOpen ? Number(asked) : null;
 }
 
 /** Whether the published world's processes are at work: all its members there, none ended, and a stop, if asked, not yet done. */

@@ -11,6 +11,7 @@ import { createServer } from '../../operator/server/app.ts';
 import { Authenticator } from '../../operator/server/authenticator.ts';
 import { OperatorMetrics } from '../../operator/server/metrics.ts';
 import { ReportInbox } from '../../operator/server/report-inbox.ts';
+import { TaskInbox } from '../../operator/server/task-inbox.ts';
 import { WorldBoard } from '../../operator/server/world-board.ts';
 
 /**
@@ -277,6 +278,7 @@ async function serve(): Promise<void> {
   const server = createServer({
     board,
     inbox: new ReportInbox({ now: clock, worldOf: () => null, onReport: (training, report) => metrics.reported(training, report) }),
+    tasks: new TaskInbox({ now: clock }),
     authenticator: new Authenticator({
       review: async (token) => {
         const { pod } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
@@ -284,6 +286,7 @@ async function serve(): Promise<void> {
         return { authenticated: true, audiences: ['vicuna.run'], user: { username: 'system:serviceaccount:bench:trainer', extra } };
       },
       memberOf: (_training, pod) => ({ pod, podUid: pod, storage: STORAGE }),
+      taskPodOf: () => null,
       now: clock,
     }),
     leader: { isLeader: () => true, leaderUrl: () => null },

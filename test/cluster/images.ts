@@ -3,6 +3,8 @@ import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, ren
 import { basename, dirname, join } from 'node:path';
 import { buildOperator, OPERATOR_FLAGS } from '../../operator/build.ts';
 import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
+import { buildJudge } from '../../workloads/judge/build.ts';
+import { buildNotifier, NOTIFIER_FLAGS } from '../../workloads/notifier/build.ts';
 import { withLock } from './lock.ts';
 import { CACHE, ROOT } from './paths.ts';
 import { run } from './run.ts';
@@ -14,7 +16,7 @@ const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busy
 const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 const IMAGES = join(CACHE, 'images');
 
-/** An archive for `ctr images import`: pause, and the project's own operator, trainer, engine and gateway. Built without a registry. */
+/** An archive for `ctr images import`: pause, and the project's own programs. Built without a registry. */
 export function ensureImages(): Promise<string> {
   return withLock(join(IMAGES, '.lock'), makeImages);
 }
@@ -30,6 +32,9 @@ async function makeImages(): Promise<string> {
   });
   const gateway = await builtLayer(buildGateway, 'opt/vicuna/gateway');
   const operator = await builtLayer(buildOperator, 'opt/vicuna/operator');
+  const notifier = await builtLayer(buildNotifier, 'opt/vicuna/notifier');
+  const judge = await builtLayer(buildJudge, 'opt/vicuna/judge');
+  const data = await python('data', 'vicuna_data');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },
@@ -46,6 +51,14 @@ async function makeImages(): Promise<string> {
       command: ['node', ...OPERATOR_FLAGS, '/opt/vicuna/operator/main.js'],
       env: {},
     },
+    {
+      name: 'vicuna/notifier:dev',
+      layers: [base, node, notifier],
+      command: ['node', ...NOTIFIER_FLAGS, '/opt/vicuna/notifier/main.cjs'],
+      env: {},
+    },
+    { name: 'vicuna/judge:dev', layers: [base, node, judge], command: ['node', '/opt/vicuna/judge/main.js'], env: {} },
+    { name: 'vicuna/data:dev', layers: [base, trainer, data], command: ['python3', '-m', 'vicuna_data'], env },
     { name: 'vicuna/engine:dev', layers: [base, trainer, engine], command: ['python3', '-m', 'vicuna_engine'], env },
   ]);
 }

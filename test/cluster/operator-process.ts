@@ -17,7 +17,12 @@ export interface OperatorOptions {
 }
 
 /** Of the embedded cluster. */
-const DEVELOPMENT_IMAGES = { VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev', VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev' };
+const DEVELOPMENT_IMAGES = {
+  VICUNA_ENGINE_IMAGE: 'vicuna/engine:dev',
+  VICUNA_GATEWAY_IMAGE: 'vicuna/gateway:dev',
+  VICUNA_DATA_IMAGE: 'vicuna/data:dev',
+  VICUNA_JUDGE_IMAGE: 'vicuna/judge:dev',
+};
 
 const SOURCES = join(ROOT, 'operator', 'main.ts');
 

@@ -54,6 +54,12 @@ export const TOOLS = {
   'host-local': { ...CNI, package: `${CNI.module}/plugins/ipam/host-local`, seconds: 2 },
   loopback: { ...CNI, package: `${CNI.module}/plugins/main/loopback`, seconds: 2 },
   coredns: { module: 'github.com/coredns/coredns', version: 'v1.13.1', package: 'github.com/coredns/coredns', seconds: 90 },
+  'ec2-metadata-mock': {
+    module: 'github.com/aws/amazon-ec2-metadata-mock',
+    version: 'v1.13.0',
+    package: 'github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock',
+    seconds: 15,
+  },
   kwok: { module: 'sigs.k8s.io/kwok', version: 'v0.8.0', package: 'sigs.k8s.io/kwok/cmd/kwok', seconds: 60 },
   helm: helm('v4.3.1', 'v4', []),
   // The former Helm tells charts an old Kubernetes, unless it is built with the version that it is made for.
@@ -63,6 +69,14 @@ export const TOOLS = {
     version: 'v1.8.0',
     package: 'github.com/versity/versitygw/cmd/versitygw',
     seconds: 50,
+  },
+  pulumi: {
+    module: 'github.com/pulumi/pulumi/pkg/v3',
+    version: 'v3.250.0',
+    package: 'github.com/pulumi/pulumi/pkg/v3/cmd/pulumi',
+    // Without it the command does not know its version, and the Automation API refuses it.
+    ldflags: '-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0',
+    seconds: 240,
   },
 } as const satisfies Record<string, Tool>;
 

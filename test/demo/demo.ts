@@ -16,16 +16,19 @@ import type { DemoCluster } from './demo-cluster.ts';
 import { CLUSTER, EmbeddedCluster } from './embedded-cluster.ts';
 import { ExistingCluster } from './existing-cluster.ts';
 import { Interruptions } from './interruptions.ts';
+import { runPipeline } from './pipeline-act.ts';
 import { type ServingSummary, serveTrained } from './serving-act.ts';
 import { createPools, DEVELOPMENT_IMAGE, demoTraining, NAMESPACE, prepareInputs } from './stage.ts';
 import { type Summary, summarizeInterruption, summaryText } from './summary.ts';
 import { LiveTable } from './table.ts';
 
-const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--steps N] [--kubeconfig FILE [--image IMAGE]]
+const USAGE = `usage: npm run demo -- [--json FILE] [--keep] [--pipeline | --steps N] [--kubeconfig FILE [--image IMAGE]]
 
   --json FILE        write the summary as JSON
   --keep             leave everything running at the end, to look around with kubectl
   --steps N          optimizer steps of the training (default 340)
+  --pipeline         instead of one training that is interrupted: dataset, training, release, serving and evaluation, as one
+                     kubectl apply of examples/pipeline starts them. The judge is scripted and runs on this machine
   --kubeconfig FILE  use this cluster instead of an embedded one. Operator and S3 server run on this machine: pods must reach it.
                      Nodes are tainted and workers on them deleted, and the taints taken back; nothing else is touched.
                      It ends with the training: serving it needs images that only the embedded cluster has
@@ -38,6 +41,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
+    pipeline: { type: 'boolean', default: false },
     steps: { type: 'string', default: '340' },
     kubeconfig: { type: 'string' },
     image: { type: 'string', default: DEVELOPMENT_IMAGE },
@@ -53,12 +57,16 @@ async function main(): Promise<number> {
   const steps = Number(values.steps);
   if (!Number.isInteger(steps) || steps < 50 || steps > 100_000)
     throw new Error(`--steps ${values.steps}: give a whole number from 50 to 100000`);
+  if (values.pipeline && values.kubeconfig !== undefined)
+    throw new Error(
+      '--pipeline needs images that only the embedded cluster has: on a cluster of yours, apply examples/pipeline with your own',
+    );
   const missing = values.kubeconfig === undefined ? missingPrerequisites({ nodes: true }) : [];
   if (missing.length > 0) throw new Error(missing.join('\n'));
   const where =
     values.kubeconfig === undefined ? 'a real Kubernetes cluster on this machine, no Docker, no cloud account' : values.kubeconfig;
   console.log(`Vicuna operator demo · ${where}\n`);
-  const display = new StepDisplay(process.stdout, ['Tools', 'Cluster', 'Operator', 'Training']);
+  const display = new StepDisplay(process.stdout, ['Tools', 'Cluster', 'Operator', values.pipeline ? 'Inputs' : 'Training']);
   const seconds: Record<string, number> = {};
   let phaseStarted = performance.now();
   const phase = (name: string) => {
@@ -80,7 +88,7 @@ async function main(): Promise<number> {
   });
   running.operator = operator;
   await createPools(cluster.client, cluster.pools);
-  await until('the operator leading', 30_000, async () =>
+  await until('the operator leading', 60_000, async () =>
     (await operator.metrics()).includes('leader_election_master_status{name="vicuna-operator"} 1'),
   );
   await until('nodes seen in every pool', 60_000, async () =>
@@ -91,6 +99,14 @@ async function main(): Promise<number> {
 
   display.begin('putting model and conversations into S3');
   await prepareInputs(cluster.client, cluster.s3);
+  if (values.pipeline) {
+    display.end('480 conversations, LLaMA of 1 M parameters\n');
+    const pipeline = await runPipeline(cluster, (line) => console.log(`  ${new Date().toTimeString().slice(0, 8)}  ${line}`));
+    phase('pipeline');
+    writeJson({ ...pipeline, seconds: { ...seconds, ...pipeline.seconds } });
+    await leave(values.keep);
+    return 0;
+  }
   const { gpusPerWorker } = cluster;
   await cluster.client.create(
     TRAINING,
@@ -147,10 +163,7 @@ async function main(): Promise<number> {
     serving,
     seconds,
   };
-  if (values.json !== undefined) {
-    mkdirSync(dirname(values.json), { recursive: true });
-    writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
-  }
+  writeJson(summary);
   console.log(`\n${summaryText(summary, INTERVAL)}`);
   if (!complete) console.log(`\n  The training failed: ${training.status?.conditions?.find((c) => c.type === 'Failed')?.message}`);
   const lostWithNotice = summary.interruptions.filter((i) => i.notice && i.lostSteps > 0);
@@ -158,6 +171,12 @@ async function main(): Promise<number> {
   await leave(values.keep);
   const lostAnswers = serving !== null && serving.failed + serving.broken + serving.different > 0;
   return !complete || lostAnswers || lostWithNotice.length > 0 ? 1 : 0;
+}
+
+function writeJson(summary: object): void {
+  if (values.json === undefined) return;
+  mkdirSync(dirname(values.json), { recursive: true });
+  writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
 }
 
 /** The embedded cluster, or the one that the user names. */
@@ -178,7 +197,7 @@ async function startCluster(display: StepDisplay, phase: (name: string) => void)
     }
     current = name;
     display.begin(detail);
-  });
+  }, values.pipeline);
 }
 
 const running: { cluster?: DemoCluster; operator?: OperatorProcess; stop?: AbortController } = {};

@@ -1,24 +1,31 @@
+import type { GpuPool } from '../../operator/api/gpu-pool.ts';
 import { Cluster, type NodeSpec, type Progress } from '../cluster/cluster.ts';
 import { DEMO_NODES } from '../cluster/demo-nodes.ts';
 import type { DemoCluster, DemoNode } from './demo-cluster.ts';
+import { CPU_NODES, PIPELINE_POOLS } from './pipeline-stage.ts';
 import { DEMO_POOLS } from './stage.ts';
 
 export const CLUSTER = 'demo';
 
 /** The demo on a cluster that it starts on this machine. */
 export class EmbeddedCluster implements DemoCluster {
-  readonly pools = DEMO_POOLS;
+  readonly pools: readonly GpuPool[];
   readonly gpusPerWorker = 1;
-  readonly description = '5 nodes: aws us-east-1a spot ×2 · gcp us-central1-a spot ×2 · aws us-east-1b on-demand ×1';
+  readonly description: string;
   readonly #cluster: Cluster;
   readonly #gone = new Map<string, NodeSpec>();
 
-  private constructor(cluster: Cluster) {
+  private constructor(cluster: Cluster, withCpuNodes: boolean) {
     this.#cluster = cluster;
+    this.pools = withCpuNodes ? PIPELINE_POOLS : DEMO_POOLS;
+    const nodes = 'aws us-east-1a spot ×2 · gcp us-central1-a spot ×2 · aws us-east-1b on-demand ×1';
+    this.description = withCpuNodes ? `7 nodes: ${nodes} · aws us-east-1c spot without GPU ×2` : `5 nodes: ${nodes}`;
   }
 
-  static async start(progress: Progress): Promise<EmbeddedCluster> {
-    return new EmbeddedCluster(await Cluster.start({ nodes: DEMO_NODES, name: CLUSTER, progress }));
+  /** `withCpuNodes`: also nodes for what needs no GPU. */
+  static async start(progress: Progress, withCpuNodes: boolean): Promise<EmbeddedCluster> {
+    const nodes = withCpuNodes ? [...DEMO_NODES, ...CPU_NODES] : DEMO_NODES;
+    return new EmbeddedCluster(await Cluster.start({ nodes, name: CLUSTER, progress }), withCpuNodes);
   }
 
   get kubeconfig(): string {

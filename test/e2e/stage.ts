@@ -1,3 +1,4 @@
+import type { GpuPool } from '../../operator/api/gpu-pool.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
@@ -8,7 +9,7 @@ import { DEMO_NODES } from '../cluster/demo-nodes.ts';
 import type { NodeSpec } from '../cluster/node-profiles.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
 import { run } from '../cluster/run.ts';
-import { createPools, NAMESPACE, prepareInputs, pythonEnvironment } from '../demo/stage.ts';
+import { createPools, DEMO_POOLS, NAMESPACE, prepareInputs, pythonEnvironment } from '../demo/stage.ts';
 
 /** A cluster with operator, pools and inputs, and a view of its trainings: the stage of the end-to-end tests. */
 export class Stage {
@@ -28,11 +29,11 @@ export class Stage {
     trainings.start(this.#stop.signal);
   }
 
-  static async start(name: string, nodes: readonly NodeSpec[] = DEMO_NODES): Promise<Stage> {
+  static async start(name: string, nodes: readonly NodeSpec[] = DEMO_NODES, pools: readonly GpuPool[] = DEMO_POOLS): Promise<Stage> {
     const cluster = await Cluster.start({ nodes, name });
     await applyCrds(cluster.client);
     const operator = await Stage.#startOperator(cluster);
-    await createPools(cluster.client);
+    await createPools(cluster.client, pools);
     await prepareInputs(cluster.client, cluster.s3);
     const watcher = await KubeClient.fromKubeconfig(cluster.kubeconfig);
     return new Stage(cluster, operator, new Informer<VicunaTraining>({ client: watcher, type: TRAINING, namespace: NAMESPACE }));

@@ -375,6 +375,10 @@ describe('kubectl', () => {
     'serving.yaml',
     'serving-full.yaml',
     'serving-multiplexed.yaml',
+    'dataset.yaml',
+    'dataset-full.yaml',
+    'evaluation.yaml',
+    'evaluation-full.yaml',
     'gpupool-aws-spot.yaml',
     'gpupool-full.yaml',
   ])('dry-runs, applies, diffs and deletes examples/%s', async (name) => {
@@ -451,6 +455,17 @@ describe('a bad GpuPool is refused with a sentence that says what to do', () => 
     ['no labels to select by', { 'spec.nodeSelector': {} }, 'nodeSelector must name at least one label, or everything would match'],
     ['an impossible label value', { 'spec.nodeSelector': { zone: 'a b' } }, 'no label value: use letters, digits'],
     ['a price that is none', { 'spec.price.onDemand': 'cheap' }, `spec.price.onDemand: Invalid value: "cheap": ${DOLLARS}`],
+    ['prices from nowhere', { 'spec.price.source': {} }, 'names where prices are read: give exactly one of aws and gcp'],
+    [
+      'prices from another cloud than its own',
+      { 'spec.price.source': { aws: {} } },
+      'AWS has a spot price for each zone and instance type: give cloud aws, region, zone and instanceType, or another price.source',
+    ],
+    [
+      'prices read all the time',
+      { 'spec.price.source.refresh': '5s' },
+      'refresh is shorter than clouds change their prices: give 1m or more',
+    ],
     ['no price', { 'spec.price': undefined }, 'spec.price: Required value'],
     [
       'spot without a spot price',

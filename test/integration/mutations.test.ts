@@ -4,20 +4,29 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openApiSchema, type Schema } from '../../operator/api/crd.ts';
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../../operator/api/gpu-pool.ts';
 import { KINDS } from '../../operator/api/kinds.ts';
+import type { TaskObject } from '../../operator/api/task.ts';
+import { DATASET } from '../../operator/api/vicuna-dataset.ts';
+import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
 import { SERVING, servingWithDefaults, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining, withDefaults } from '../../operator/api/vicuna-training.ts';
+import { datasetKind } from '../../operator/dataset/kind.ts';
+import { evaluationKind } from '../../operator/evaluation/kind.ts';
 import { ApiError, KubeClient } from '../../operator/kube/client.ts';
 import { CONFIG_MAP, DEPLOYMENT, type KubeObject, metadataOf, POD, type ResourceType, ROLE } from '../../operator/kube/types.ts';
 import { groupContainer, modelContainer } from '../../operator/serving/engine-container.ts';
 import { gatewayObjects } from '../../operator/serving/gateway-objects.ts';
 import { planServing } from '../../operator/serving/plan.ts';
 import { replicaDeployment } from '../../operator/serving/replica-deployment.ts';
+import type { TaskKind } from '../../operator/tasks/kind.ts';
+import { planTask } from '../../operator/tasks/plan.ts';
+import { taskPod } from '../../operator/tasks/pods.ts';
+import { cpuPool } from '../../operator/tasks/testing.ts';
 import { planTraining } from '../../operator/training/plan.ts';
 import { workerPod } from '../../operator/training/pods.ts';
 import { pool as poolView } from '../../operator/training/testing.ts';
 import { run, until } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
-import { gpuPool, type Path, serving, setAt, training } from './objects.ts';
+import { dataset, evaluation, gpuPool, type Path, serving, setAt, training } from './objects.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 
@@ -96,7 +105,8 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     pods: new Map(),
     reports: new Map(),
     pools: [poolView('pool')],
-    datasetUri: 's3://data/x',
+    dataset: null,
+    release: null,
     problem: null,
     podRefusal: null,
     listeningSince: NOW,
@@ -108,8 +118,8 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     generation: 1,
     rank: 0,
     pool: poolWithDefaults(pool),
-    datasetUri: 's3://data/x',
     group: null,
+    home: null,
     operatorUrl: 'http://operator',
   });
   try {
@@ -143,12 +153,23 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
   if (!model) expect.fail(`${what}: accepted without a model`);
   const made: [ResourceType<KubeObject>, KubeObject][] = (['stable', 'canary'] as const).map((track) => [
     DEPLOYMENT,
-    replicaDeployment({ serving: full, engine: modelContainer(model, track, 'engine'), track, pool, replicas: 1, roomToSurge: true }),
+    replicaDeployment({
+      serving: full,
+      engine: modelContainer(model, track, 'engine'),
+      track,
+      pool,
+      replicas: 1,
+      roomToSurge: true,
+      home: null,
+    }),
   ]);
   if (full.spec.multiplexing) {
     const group = { name: 'group-00000000', models: full.spec.models.map((m) => m.name), pipeline: 1, tensor: 1, replicas: 1 };
     const engine = groupContainer(full, group, 80, 'engine');
-    made.push([DEPLOYMENT, replicaDeployment({ serving: full, engine, track: 'stable', pool, replicas: 1, roomToSurge: true })]);
+    made.push([
+      DEPLOYMENT,
+      replicaDeployment({ serving: full, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }),
+    ]);
   }
   const types: Readonly<Record<string, ResourceType<KubeObject>>> = { Deployment: DEPLOYMENT, ConfigMap: CONFIG_MAP, Role: ROLE };
   for (const own of gatewayObjects(full, 'gateway')) {
@@ -220,6 +241,66 @@ describe('every field of a VicunaServing spoilt in every way', () => {
     const accepted = await spoil(SERVING, base, mutations, (made, mutation) => expectServable(made, pool, label(mutation)));
     expect(mutations.length).toBeGreaterThan(1_500);
     expect(accepted).toBeGreaterThan(100);
+    expect(accepted).toBeLessThan(mutations.length / 2);
+  });
+});
+
+/** Plans and makes the pod of a task as the operator would; the API server must take it. */
+async function expectDoable<T extends TaskObject>(kind: TaskKind<T>, made: T, pool: GpuPool, what: string): Promise<void> {
+  const full = kind.withDefaults(made);
+  const { name = '', uid = '' } = made.metadata;
+  const state = {
+    name: `${name}-${kind.suffix}`,
+    placement: full.spec.placement,
+    run: {},
+    pods: new Map(),
+    reports: new Map(),
+    pools: [cpuPool('pool')],
+    problem: null,
+    podRefusal: null,
+  };
+  const plan = planTask(state, NOW);
+  const planned = plan.create;
+  expect(planned ?? plan.placed, what).not.toBeNull();
+  const pod = taskPod({
+    planned: planned ?? { name: `${name}-${kind.suffix}-1`, attempt: 1, pool: null },
+    namespace: 'default',
+    label: [kind.label, name],
+    owner: { apiVersion: 'vicuna.run/v1alpha1', kind: kind.type.kind, name, uid },
+    pool,
+    program: kind.program(full),
+    operatorUrl: 'http://operator',
+  });
+  try {
+    await client.create(POD, pod);
+  } catch (error) {
+    expect.fail(`${what}: accepted, but its pod is not: ${(error as Error).message}`);
+  }
+  await client.delete(POD, 'default', pod.metadata?.name ?? '', { gracePeriodSeconds: 0 });
+}
+
+describe('every field of a VicunaDataset spoilt in every way', () => {
+  it('is refused with a message, or can be worked with', { timeout: 300_000 }, async () => {
+    const pool = poolWithDefaults(gpuPool('pool'));
+    const base = dataset('mutant', {}, 'dataset-full.yaml');
+    const mutations = [...mutationsOf(schemaOf('VicunaDataset'), base.spec, ['spec'])];
+    const kind = datasetKind('data');
+    const accepted = await spoil(DATASET, base, mutations, (made, mutation) => expectDoable(kind, made, pool, label(mutation)));
+    expect(mutations.length).toBeGreaterThan(600);
+    expect(accepted).toBeGreaterThan(80);
+    expect(accepted).toBeLessThan(mutations.length / 2);
+  });
+});
+
+describe('every field of a VicunaEvaluation spoilt in every way', () => {
+  it('is refused with a message, or can be worked with', { timeout: 300_000 }, async () => {
+    const pool = poolWithDefaults(gpuPool('pool'));
+    const base = evaluation('mutant', {}, 'evaluation-full.yaml');
+    const mutations = [...mutationsOf(schemaOf('VicunaEvaluation'), base.spec, ['spec'])];
+    const kind = evaluationKind({ image: 'judge', servingOf: () => undefined });
+    const accepted = await spoil(EVALUATION, base, mutations, (made, mutation) => expectDoable(kind, made, pool, label(mutation)));
+    expect(mutations.length).toBeGreaterThan(800);
+    expect(accepted).toBeGreaterThan(80);
     expect(accepted).toBeLessThan(mutations.length / 2);
   });
 });

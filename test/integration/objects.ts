@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
+import type { VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
+import type { VicunaEvaluation } from '../../operator/api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { ROOT } from '../cluster/paths.ts';
@@ -19,6 +21,14 @@ export function training(name: string, changes: Record<string, unknown> = {}, fi
 }
 
 export function serving(name: string, changes: Record<string, unknown> = {}, file = 'serving.yaml'): VicunaServing {
+  return changed({ ...example(file), metadata: { name, namespace: 'default' } }, changes);
+}
+
+export function dataset(name: string, changes: Record<string, unknown> = {}, file = 'dataset.yaml'): VicunaDataset {
+  return changed({ ...example(file), metadata: { name, namespace: 'default' } }, changes);
+}
+
+export function evaluation(name: string, changes: Record<string, unknown> = {}, file = 'evaluation.yaml'): VicunaEvaluation {
   return changed({ ...example(file), metadata: { name, namespace: 'default' } }, changes);
 }
 

@@ -31,20 +31,20 @@ export const roundRobin =
 /**
  * SpotHedge as its artifact has it (SkyServe, EuroSys'25; rules in shared/data/spot/README.md): new spot goes to active zones, a zone
  * that lost or refused one is not active until it launches well again, and on-demand stands in for what of target + extra is not ready.
- * With `safetyNet` it also runs all on-demand while availability so far is no better than 0.99, and lets go of it one start later.
+ * With a safety net it also runs all on-demand while availability so far is no better than 0.99, and lets go of it one start later.
  */
 export const spotHedge =
   (extra: number, safetyNet = false): FleetPolicy =>
   (scenario: FleetScenario) => {
     const { capacity, target, startTicks } = scenario;
+    let last = { tick: -1, onDemand: -1 };
+    const ordered: number[] = [];
     const random = seeded(scenario.name);
     const active = new Set(capacity.map((_, i) => i));
     let readyBefore = 0;
     let asked: readonly number[] = capacity.map(() => 0);
     let good = 0;
-    let counted = 0;
-    let keepUntil = -1;
-    return ({ tick, zones, onDemand }: FleetMoment) => {
+    return ({ tick, zones }: FleetMoment) => {
       zones.forEach((zone, i) => {
         if (zone.lost > 0 || zone.refused > 0) active.delete(i);
         else if ((asked[i] ?? 0) > 0) active.add(i);
@@ -61,14 +61,16 @@ export const spotHedge =
       }
       asked = spot.map((n, i) => Math.max(0, n - (zones[i]?.running ?? 0)));
       let wanted = Math.min(target, Math.max(0, target + extra - readyBefore));
-      readyBefore = sum(zones.map((z) => z.ready));
       if (safetyNet) {
-        counted++;
-        if (readyBefore + onDemand.ready >= target) good++;
-        if (good / counted <= 0.99) wanted = target;
-        if (wanted >= onDemand.running) keepUntil = tick + startTicks;
-        else if (tick < keepUntil) wanted = onDemand.running;
+        const onDemandBefore = tick > startTicks ? Math.min(...ordered.slice(-startTicks - 1)) : 0;
+        if (tick > 0 && readyBefore + onDemandBefore >= target) good++;
+        const isShort = wanted > 0;
+        if (good / (tick + 1) <= 0.99) wanted = target;
+        if (isShort) last = { tick, onDemand: wanted };
+        else if (tick - last.tick < startTicks) wanted = Math.max(wanted, last.onDemand);
+        ordered.push(wanted);
       }
+      readyBefore = sum(zones.map((z) => z.ready));
       return { spot, onDemand: wanted };
     };
   };

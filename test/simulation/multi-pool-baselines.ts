@@ -34,10 +34,14 @@ interface Selection {
   order(cloud: Cloud): readonly number[];
   /** Whether running there is so much worse than the best that it is given up. */
   leaves?(pool: number, best: number, cloud: Cloud): boolean;
-  tried?(pool: number, found: boolean): void;
+  tried?(pool: number, found: boolean, now: number): void;
   lost?(pool: number): void;
-  /** Where on-demand is bought, if not where the job runs; absent = where it made progress last. */
+  /** It still runs there. */
+  held?(pool: number, now: number): void;
+  /** Where on-demand is bought, if not where the job runs; absent = where it ran last. */
   readonly fallback?: number;
+  /** Goes back to on-demand that it left for spot and found none, and looks around even so; else it idles for the tick. */
+  readonly comesBack?: true;
   probes?(moment: MultiPoolMoment, cloud: Cloud, running: number | null): void;
 }
 
@@ -45,10 +49,10 @@ function withSelection(make: (scenario: MultiPoolScenario) => Selection): MultiP
   return (scenario) => {
     const selection = make(scenario);
     let main: number | null = null;
-    const launchSpot = (cloud: Cloud, order: readonly number[]) =>
+    const launchSpot = (cloud: Cloud, order: readonly number[], now: number) =>
       order.find((pool) => {
         const found = cloud.launch({ pool, capacity: 'spot' });
-        selection.tried?.(pool, found);
+        selection.tried?.(pool, found, now);
         return found;
       }) ?? null;
     return (moment, cloud) => {
@@ -57,23 +61,28 @@ function withSelection(make: (scenario: MultiPoolScenario) => Selection): MultiP
         selection.lost?.(main);
         main = null;
       }
-      let wish = uniformProgress(scenario, moment, runs, true);
+      if (main !== null) selection.held?.(main, moment.now);
+      const wish = uniformProgress(scenario, moment, runs, true);
       if (wish === 'spot') {
         const order = selection.order(cloud);
         if (moment.running?.capacity === 'spot') {
           main = moment.running.pool;
           if (order[0] !== undefined && order[0] !== main && selection.leaves?.(main, order[0], cloud)) {
             cloud.stop();
-            main = launchSpot(cloud, order);
+            main = launchSpot(cloud, order, moment.now);
           }
-        } else main = launchSpot(cloud, order);
+        } else main = launchSpot(cloud, order, moment.now);
         if (main !== null) {
           selection.probes?.(moment, cloud, main);
           return;
         }
-        // Its authors' program leaves on-demand before it knows whether there is spot, and idles for the tick if there is none.
-        if (runs === 'onDemand') return cloud.stop();
-        wish = uniformProgress(scenario, moment, 'idle', false);
+        // Its authors' program leaves on-demand before it knows whether there is spot.
+        cloud.stop();
+        if (runs === 'onDemand' && !selection.comesBack) return;
+        if (uniformProgress(scenario, moment, 'idle', false) === 'onDemand')
+          cloud.launch({ pool: selection.fallback ?? moment.checkpointAt ?? 0, capacity: 'onDemand' });
+        if (selection.comesBack) selection.probes?.(moment, cloud, null);
+        return;
       }
       main = null;
       if (wish === 'onDemand' && runs !== 'onDemand')
@@ -82,6 +91,9 @@ function withSelection(make: (scenario: MultiPoolScenario) => Selection): MultiP
     };
   };
 }
+
+/** Times between looks are whole ticks there. */
+const wholeTicks = ({ gapSeconds }: MultiPoolScenario, seconds: number) => Math.max(1, Math.round(seconds / gapSeconds)) * gapSeconds;
 
 const byPrice = (scenario: MultiPoolScenario, cloud: Cloud) =>
   scenario.pools.map((_, i) => i).sort((a, b) => cloud.spotPrice(a) - cloud.spotPrice(b) || a - b);
@@ -112,18 +124,22 @@ const byAvailability = withSelection((scenario) => {
     seen[pool] = [...(seen[pool] ?? []), found].slice(-5);
   };
   const pools = scenario.pools.map((_, i) => i);
-  const everySeconds = 2 * 3_600;
-  let heartbeat = 0;
+  const everySeconds = wholeTicks(scenario, 2 * 3_600);
+  const nextLook = scenario.pools.map(() => 0);
   return {
     order: () => [...pools].sort((a, b) => share(b) - share(a) || a - b),
     leaves: (pool, best) => share(pool) < share(best) - 1e-6,
-    tried: record,
+    tried: (pool, found, now) => {
+      record(pool, found);
+      if (found) nextLook[pool] = now + everySeconds;
+    },
     lost: (pool) => record(pool, false),
+    held: (pool, now) => {
+      if (now < (nextLook[pool] ?? 0)) return;
+      record(pool, true);
+      nextLook[pool] = now + everySeconds;
+    },
     probes: ({ now }, cloud, running) => {
-      if (running !== null && now >= heartbeat) {
-        record(running, true);
-        heartbeat = now + everySeconds;
-      }
       const due = pools.filter((p) => p !== running && now >= (nextProbe[p] ?? 0));
       const next = due.sort((a, b) => (seen[a]?.length ?? 0) - (seen[b]?.length ?? 0) || a - b)[0];
       if (next === undefined) return;
@@ -139,7 +155,7 @@ const byAvailabilityAndPrice = withSelection((scenario) => {
   const tried = scenario.pools.map(() => 0);
   const nextProbe = scenario.pools.map(() => 0);
   const pools = scenario.pools.map((_, i) => i);
-  const everySeconds = 3_600;
+  const everySeconds = wholeTicks(scenario, 3_600);
   const record = (pool: number, success: boolean) => {
     tried[pool] = (tried[pool] ?? 0) + 1;
     if (success) found[pool] = (found[pool] ?? 0) + 1;
@@ -149,30 +165,42 @@ const byAvailabilityAndPrice = withSelection((scenario) => {
     fallback: 0,
     order: (cloud) => [...pools].sort((a, b) => score(b, cloud) - score(a, cloud) || a - b),
     leaves: (pool, best, cloud) => score(pool, cloud) < 0.9 * score(best, cloud),
-    tried: record,
+    comesBack: true,
+    tried: (pool, found, now) => {
+      record(pool, found);
+      if (found) nextProbe[pool] = now + everySeconds;
+    },
     lost: (pool) => record(pool, false),
+    held: (pool, now) => {
+      if (now < (nextProbe[pool] ?? 0)) return;
+      record(pool, true);
+      nextProbe[pool] = now + everySeconds;
+    },
     probes: ({ now }, cloud, running) => {
       for (const pool of pools) {
-        if (now < (nextProbe[pool] ?? 0)) continue;
-        record(pool, pool === running || cloud.probe(pool));
+        if (pool === running || now < (nextProbe[pool] ?? 0)) continue;
+        record(pool, cloud.probe(pool));
         nextProbe[pool] = now + everySeconds;
       }
     },
   };
 });
 
-/** Uniform Progress in one pool alone, as table T1 has it: it sees its own pool's spot at every tick, for nothing. */
-export function uniformProgressIn(pool: number): MultiPoolPolicy {
+/** A policy for a single pool, in one pool alone: it sees its own pool's spot at every tick, for nothing. */
+export function inPool(pool: number, policy: SinglePoolPolicy): MultiPoolPolicy {
   return (scenario) => {
-    const { available, onDemandPrice } = poolAt(scenario.pools, pool);
-    const decide = singlePoolUniformProgress({ ...scenario, available, onDemandPrice, spotPrice: onDemandPrice });
+    const { available, onDemandPrice, spotPrice } = poolAt(scenario.pools, pool);
+    const decide = policy({ ...scenario, available, onDemandPrice, spotPrice: spotPrice[0] ?? onDemandPrice });
     return ({ now, tick, running, doneSeconds }, cloud) => {
       const mode = decide({ now, mode: running?.capacity ?? 'idle', doneSeconds, spotAvailable: available[tick] === 1 });
-      if (mode === 'idle') cloud.stop();
+      if (mode === 'idle' || (mode === 'spot' && available[tick] !== 1)) cloud.stop();
       else cloud.launch({ pool, capacity: mode });
     };
   };
 }
+
+/** Uniform Progress in one pool alone, as table T1 has it. */
+export const uniformProgressIn = (pool: number): MultiPoolPolicy => inPool(pool, singlePoolUniformProgress);
 
 /**
  * SkyPilot's managed jobs (0.14), FAILOVER: first where it last ran, then anywhere, cheapest first. They know no deadline and no

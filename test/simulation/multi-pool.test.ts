@@ -78,6 +78,14 @@ describe('the published clock over several pools', () => {
     expect(outcome).toMatchObject({ launches: 1, cost: 4 });
   });
 
+  it('takes what was stopped and started again in one tick for a new launch', () => {
+    const policy = each(({ tick }, cloud) => {
+      if (tick === 1) cloud.stop();
+      cloud.launch(spotIn(0));
+    });
+    expect(runMultiPool(scenario(['111111']), policy)).toMatchObject({ launches: 2, cost: 4, finishedAt: 4 * 600 });
+  });
+
   it('moves for nothing from spot to spot where the table says so', () => {
     const policy = each(({ tick }, cloud) => void cloud.launch(spotIn(tick % 2)));
     expect(runMultiPool(scenario(['111111', '111111'], { freeMoves: true, checkpointGB: 0 }), policy).finishedAt).toBe(4 * 600);

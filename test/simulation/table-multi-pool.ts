@@ -3,23 +3,25 @@ import { MULTI_POOL_BASELINES, MULTI_REGION_BASELINES, uniformProgressIn } from 
 import { freeMovesOptimum, multiPoolOptimum } from './multi-pool-optimum.ts';
 import { poolsPolicy } from './multi-pool-ours.ts';
 import { h100Cases, type MultiPoolCase, multiRegionCases, v100Cases } from './multi-pool-traces.ts';
+import { SKY_NOMAD_H100, SKY_NOMAD_V100, type SkyNomadSettings, skyNomad } from './sky-nomad.ts';
 import { average, type Measured, type Row, referenceFigure, rowsOf, type Table, timed } from './table.ts';
 
 const OURS = 'vicuna';
+const SKY_NOMAD = 'SkyNomad';
 const OPTIMUM = 'omniscient-optimum';
 /** Uniform Progress in a single zone: the mean over the zones. */
 const SINGLE = 'UP';
 /** Names that reference.json has for the same. */
 const PUBLISHED: Readonly<Record<string, string>> = { [OPTIMUM]: 'Optimal' };
 
-function simulate(cases: readonly MultiPoolCase[], policy: string): Measured[] {
+function simulate(cases: readonly MultiPoolCase[], policy: string, settings: SkyNomadSettings): Measured[] {
   if (policy === OPTIMUM) return cases.map((c) => ({ setting: c.group, cost: multiPoolOptimum(c), late: false, launches: 0 }));
   if (policy === SINGLE) {
     return cases.flatMap((c) =>
       c.pools.map((_, pool) => measured(c, runMultiPool({ ...c, guard: 'keepsWarmSpot', billsLastTick: true }, uniformProgressIn(pool)))),
     );
   }
-  const one = named(MULTI_POOL_BASELINES, policy);
+  const one = policy === SKY_NOMAD ? skyNomad(settings) : named(MULTI_POOL_BASELINES, policy);
   return cases.map((c) => measured(c, runMultiPool(c, one)));
 }
 
@@ -33,14 +35,14 @@ function named(policies: Readonly<Record<string, MultiPoolPolicy>>, name: string
   return policy;
 }
 
-const POLICIES = [...Object.keys(MULTI_POOL_BASELINES), SINGLE, OURS, OPTIMUM];
+const POLICIES = [...Object.keys(MULTI_POOL_BASELINES), SINGLE, SKY_NOMAD, OURS, OPTIMUM];
 
 export const T3: Table = {
   id: 'T3',
   what: 'one training with a deadline over six H100 zones, by deadline over duration, US dollars a job',
   policies: POLICIES,
   run(dir, policy) {
-    const { result, seconds } = timed(() => simulate(h100Cases(dir), policy));
+    const { result, seconds } = timed(() => simulate(h100Cases(dir), policy, SKY_NOMAD_H100));
     return rowsOf('T3', policy, result, seconds, (ratio) =>
       referenceFigure(dir, 'T3', { policy: PUBLISHED[policy] ?? policy, ratio: Number(ratio) }, 'mean'),
     );
@@ -52,7 +54,7 @@ export const T4: Table = {
   what: 'one training with a deadline over three V100 zones with changing prices, US dollars a job',
   policies: POLICIES,
   run(dir, policy) {
-    const { result, seconds } = timed(() => simulate(v100Cases(dir), policy));
+    const { result, seconds } = timed(() => simulate(v100Cases(dir), policy, SKY_NOMAD_V100));
     return rowsOf('T4', policy, result, seconds, () => referenceFigure(dir, 'T4', { policy: PUBLISHED[policy] ?? policy }, 'mean'));
   },
 };

@@ -17,6 +17,7 @@ OPTIONAL = {
     "tokensPerSecond": (int, float, type(None)),
     "stepSeconds": (int, float),
     "resumedStep": int,
+    "validation": dict,
     "checkpoint": dict,
     "exitCode": int,
     "message": str,

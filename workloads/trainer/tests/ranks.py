@@ -27,6 +27,7 @@ class Ranks:
         self.keep = 3
         self.model = f"file://{tiny / 'model'}"
         self.dataset = f"file://{tiny / 'data.jsonl'}"
+        self.validation: dict | None = None
         self.env: dict[str, str] = {}
         self.generation = 0
         self.session = directory / "session"
@@ -48,7 +49,7 @@ class Ranks:
         self.direct("run")
         config = {
             "model": {"base": self.model},
-            "dataset": {"uri": self.dataset},
+            "dataset": {"uri": self.dataset, **({} if self.validation is None else {"validation": self.validation})},
             "checkpoint": {"storage": self.storage_uri, "keep": self.keep},
             "recipe": self.recipe,
         }

@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import torch
@@ -45,7 +45,8 @@ from .manifest import (
 from .samples import StepSamples, merge, samples_path
 from .storage import DELETED, Storage
 
-OPTIONS = StateDictOptions(flatten_optimizer_state_dict=True)
+# Of an adapter's training nothing but the adapter is saved: the base has not changed.
+OPTIONS = StateDictOptions(flatten_optimizer_state_dict=True, ignore_frozen_params=True)
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,9 @@ def load(storage: Storage, name: str, model: torch.nn.Module, optimizer: torch.o
     """Sets model and optimizer from a checkpoint made by any number of processes. Raises what the storage raises."""
     state = _state(model, optimizer)
     dcp.load(state, storage_reader=_Reader(storage, name), process_group=group)
-    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=OPTIONS)
+    whole = all(parameter.requires_grad for parameter in model.parameters())
+    options = OPTIONS if whole else replace(OPTIONS, strict=False)
+    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=options)
 
 
 def retain(storage: Storage, keep: int, protected: set[str], generation: int) -> None:

@@ -8,11 +8,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .conversations import DEFAULT_TEMPLATE, TEMPLATES
 from .exits import BAD_CONFIGURATION, TrainingError
 
 SCHEDULES = ("cosine", "linear", "constant")
 PRECISIONS = ("bf16", "fp32")
 ATTENTIONS = ("sdpa", "flash", "eager")
+EXPORTS = ("merged", "adapter")
+QUANTIZATIONS = ("none", "nf4")
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """`rank` of the added matrices, `alpha`/`rank` their weight; `targets` are the linear layers that get them."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...]
+    quantization: str
+    export: str
 
 
 @dataclass(frozen=True)
@@ -32,11 +48,32 @@ class Recipe:
     activation_checkpointing: bool
     attention: str
     max_steps: int | None = None
+    conversation_template: str = DEFAULT_TEMPLATE
+    packing: bool = False
+    lora: Lora | None = None
 
     @property
     def sequences_per_step(self) -> int:
         """Sequences of one optimizer step, whatever the world size."""
         return max(1, self.global_batch_tokens // self.context_length)
+
+    def checked(self) -> Recipe:
+        """Itself. Raises TrainingError (64) where its values cannot go together."""
+        if self.packing and self.attention == "flash":
+            raise _bad(
+                "recipe.packing",
+                "cannot go with recipe.attention flash: that kernel takes no mask, and packed conversations would see each other. "
+                "Use attention sdpa",
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Conversations that are never trained on, and after how many steps the loss on them is looked at."""
+
+    dataset: str
+    every_steps: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,7 @@ class Config:
     storage: str
     keep: int
     recipe: Recipe
+    validation: Validation | None = None
 
     @staticmethod
     def parse(text: str) -> Config:
@@ -61,10 +99,13 @@ class Config:
         model = _object(value, "model")
         base = _text(model, "model.base")
         max_steps = recipe.get("maxSteps")
+        dataset = _object(value, "dataset")
+        lora = _object(recipe, "recipe.lora") if recipe.get("lora") is not None else None
+        validation = _object(dataset, "dataset.validation") if dataset.get("validation") is not None else None
         return Config(
             model=base,
             tokenizer=_text(model, "model.tokenizer") if model.get("tokenizer") else base,
-            dataset=_text(_object(value, "dataset"), "dataset.uri"),
+            dataset=_text(dataset, "dataset.uri"),
             storage=_text(_object(value, "checkpoint"), "checkpoint.storage").rstrip("/"),
             keep=int(_number(_object(value, "checkpoint"), "checkpoint.keep", least=1)),
             recipe=Recipe(
@@ -81,6 +122,17 @@ class Config:
                 activation_checkpointing=bool(recipe.get("activationCheckpointing", False)),
                 attention=_choice(recipe, "recipe.attention", ATTENTIONS),
                 max_steps=None if max_steps is None else int(_number(recipe, "recipe.maxSteps", least=1)),
+                conversation_template=_choice(
+                    {"conversationTemplate": DEFAULT_TEMPLATE, **recipe}, "recipe.conversationTemplate", TEMPLATES
+                ),
+                packing=bool(recipe.get("packing", False)),
+                lora=None if lora is None else _lora(lora),
+            ).checked(),
+            validation=None
+            if validation is None
+            else Validation(
+                dataset=_text(validation, "dataset.validation.uri"),
+                every_steps=int(_number(validation, "dataset.validation.everySteps", least=1)),
             ),
         )
 
@@ -93,8 +145,30 @@ class Config:
         return Config.parse(text)
 
 
+def _lora(value: dict[str, Any]) -> Lora:
+    full = {
+        "alpha": 2 * value.get("rank", 0),
+        "dropout": 0.0,
+        "targetModules": list(TARGETS),
+        "quantization": "none",
+        "export": "merged",
+        **value,
+    }
+    targets = full["targetModules"]
+    if not isinstance(targets, list) or not targets or not all(isinstance(name, str) for name in targets):
+        raise _bad("recipe.lora.targetModules", "must be a list of names of linear layers")
+    return Lora(
+        rank=int(_number(full, "recipe.lora.rank", least=1)),
+        alpha=_number(full, "recipe.lora.alpha", least=0),
+        dropout=_number(full, "recipe.lora.dropout", least=0),
+        targets=tuple(targets),
+        quantization=_choice(full, "recipe.lora.quantization", QUANTIZATIONS),
+        export=_choice(full, "recipe.lora.export", EXPORTS),
+    )
+
+
 def _object(value: Any, field: str) -> dict[str, Any]:
-    part = value.get(field) if isinstance(value, dict) else None
+    part = value.get(field.rpartition(".")[2]) if isinstance(value, dict) else None
     if not isinstance(part, dict):
         raise _bad(field, "is missing")
     return part

@@ -52,7 +52,9 @@ class TokenDataset:
         return int(self.targets[index])
 
 
-def load_dataset(uri: str, tokenizer: Any, tokenizer_key: str, context_length: int, cache: Path, builds: bool) -> TokenDataset:
+def load_dataset(
+    uri: str, tokenizer: Any, tokenizer_key: str, context_length: int, cache: Path, builds: bool, template: str
+) -> TokenDataset:
     """The tokenized conversations below `uri` (a file, or a directory of .json and .jsonl files).
 
     `builds`: this process makes the cache when it is missing; the pod's other processes wait for it.
@@ -63,10 +65,12 @@ def load_dataset(uri: str, tokenizer: Any, tokenizer_key: str, context_length: i
         versions = [f"{name}:{storage.version(name)}" for name in files]
     except FileNotFoundError:
         raise TrainingError(BAD_INPUT, f"There is no dataset at {uri}: correct dataset.uri.") from None
-    key = hashlib.sha256("\n".join([uri, *versions, tokenizer_key, str(context_length), FORMAT_VERSION]).encode()).hexdigest()
+    key = hashlib.sha256(
+        "\n".join([uri, *versions, tokenizer_key, str(context_length), template, FORMAT_VERSION]).encode()
+    ).hexdigest()
     directory = cache / f"tokens-{key[:24]}"
     if builds and not directory.exists():
-        _build(storage, files, uri, tokenizer, context_length, directory)
+        _build(storage, files, uri, tokenizer, context_length, directory, template)
     deadline = time.monotonic() + BUILD_TIMEOUT_SECONDS
     while not directory.exists():
         if time.monotonic() > deadline:
@@ -90,7 +94,9 @@ def _dataset_files(uri: str) -> tuple[Storage, list[str]]:
     return storage, files
 
 
-def _build(storage: Storage, files: list[str], uri: str, tokenizer: Any, context_length: int, directory: Path) -> None:
+def _build(
+    storage: Storage, files: list[str], uri: str, tokenizer: Any, context_length: int, directory: Path, template: str
+) -> None:
     ids: list[np.ndarray] = []
     learned: list[np.ndarray] = []
     names: list[str] = []
@@ -105,7 +111,7 @@ def _build(storage: Storage, files: list[str], uri: str, tokenizer: Any, context
             conversation = parse_conversation(record, f"{file}:{number}", refused)
             if conversation is None:
                 continue
-            sample_ids, sample_learned = tokenize(conversation, tokenizer, context_length)
+            sample_ids, sample_learned = tokenize(conversation, tokenizer, context_length, template)
             ids.append(np.array(sample_ids, dtype=np.int32))
             learned.append(np.array(sample_learned, dtype=np.bool_))
             seen[conversation.id] += 1

@@ -1,4 +1,4 @@
-"""The finished model as Hugging Face safetensors with its tokenizer, below `{storage}/model/`."""
+"""The finished model, or its adapter, as Hugging Face safetensors with its tokenizer, below `{storage}/model/`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
-from torch.distributed.tensor import DTensor
 
 from .checkpoint import checksum_of_file
-from .conversations import chat_template
+from .config import Config, Lora
+from .conversations import DEFAULT_TEMPLATE, chat_template
+from .lora import adapter_parameters, merged_parameters, save_adapter_config, whole
 from .manifest import INCOMPLETE, MANIFEST, now, write_manifest
 from .storage import Storage
 
@@ -24,28 +26,35 @@ DIRECTORY = "model"
 
 
 @torch.no_grad()
-def export_model(storage: Storage, model: Any, tokenizer: Any, dtype: torch.dtype, step: int) -> None:
-    """Writes the model; called by all ranks. Needs memory and scratch space for one shard of 4 GiB, not for the model.
+def export_model(storage: Storage, model: Any, tokenizer: Any, config: Config, step: int) -> None:
+    """Writes the model; called by all ranks. Adapters are added to their layers, or written alone in PEFT's form, as told.
 
-    The manifest is written last, as for a checkpoint. Raises OSError on rank 0 when the storage fails.
+    Needs memory and scratch space for one shard of 4 GiB, not for the model. The manifest is written last, as for a checkpoint.
+    Raises OSError on rank 0 when the storage fails.
     """
     directory = f"{DIRECTORY}{INCOMPLETE}" if storage.can_rename else DIRECTORY
     writer = _Shards(storage, directory) if dist.get_rank() == 0 else None
     if writer is not None:
         storage.delete(directory)
-    for name, parameter in model.named_parameters():
-        whole = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+    lora, precision = config.recipe.lora, config.recipe.precision
+    is_adapter_alone = lora is not None and lora.export == "adapter"
+    dtype = torch.bfloat16 if precision == "bf16" and not is_adapter_alone else torch.float32
+    for name, tensor in _parameters(model, lora):
         if writer is not None:
-            writer.add(name, whole.to(device="cpu", dtype=dtype, copy=True).contiguous())
+            writer.add(name, tensor.to(device="cpu", dtype=dtype, copy=True).contiguous())
     if writer is None:
         return
-    writer.finish()
+    writer.finish("adapter_model" if is_adapter_alone else None)
     model.config.dtype = dtype
     with tempfile.TemporaryDirectory() as scratch:
-        model.config.save_pretrained(scratch)
-        model.generation_config.save_pretrained(scratch)
-        if getattr(tokenizer, "chat_template", None) is None:
-            tokenizer.chat_template = chat_template()
+        if lora is not None and is_adapter_alone:
+            save_adapter_config(lora, config.model, Path(scratch))
+        else:
+            model.config.save_pretrained(scratch)
+            model.generation_config.save_pretrained(scratch)
+        # A base's own template is not what it was trained with.
+        if config.recipe.conversation_template != DEFAULT_TEMPLATE or getattr(tokenizer, "chat_template", None) is None:
+            tokenizer.chat_template = chat_template(config.recipe.conversation_template)
         tokenizer.save_pretrained(scratch)
         for path in sorted(Path(scratch).iterdir()):
             writer.upload(path, path.name)
@@ -53,6 +62,12 @@ def export_model(storage: Storage, model: Any, tokenizer: Any, dtype: torch.dtyp
     if storage.can_rename:
         storage.delete(DIRECTORY)
         storage.rename(directory, DIRECTORY)
+
+
+def _parameters(model: Any, lora: Lora | None) -> Iterator[tuple[str, torch.Tensor]]:
+    if lora is None:
+        return ((name, whole(parameter)) for name, parameter in model.named_parameters())
+    return adapter_parameters(model) if lora.export == "adapter" else merged_parameters(model, lora)
 
 
 def is_exported(storage: Storage, step: int) -> bool:
@@ -82,9 +97,14 @@ class _Shards:
         if self._bytes >= SHARD_BYTES:
             self._flush()
 
-    def finish(self) -> None:
-        """Writes what is left, and the index. A shard's name says how many there are, which nobody knows before: none says it."""
-        self._flush()
+    def finish(self, single: str | None = None) -> None:
+        """Writes what is left, and the index. A shard's name says how many there are, which nobody knows before: none says it.
+
+        `single`: everything goes into one file of that name, without an index.
+        """
+        self._flush(single)
+        if single is not None:
+            return
         index = {
             "metadata": {"total_size": self._total},
             "weight_map": {name: file for file, names in self._weights for name in names},
@@ -106,10 +126,10 @@ class _Shards:
             path.write_bytes(content)
             self.upload(path, name)
 
-    def _flush(self) -> None:
+    def _flush(self, single: str | None = None) -> None:
         if not self._tensors:
             return
-        name = f"model-{len(self._weights) + 1:05d}.safetensors"
+        name = f"{single or f'model-{len(self._weights) + 1:05d}'}.safetensors"
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, name)
             save_file(self._tensors, path, metadata={"format": "pt"})

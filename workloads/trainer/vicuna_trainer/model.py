@@ -20,8 +20,9 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from .config import Recipe
+from .config import Lora, Recipe
 from .exits import BAD_INPUT, TrainingError
+from .lora import add_adapters, base_name, draw_adapter, is_adapter, is_quantized, quantize_layers, set_quantized
 from .storage import Directory, Storage, open_storage
 
 WEIGHTS = ".safetensors"
@@ -58,26 +59,48 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def build_model(directory: Path, recipe: Recipe, device: torch.device, mesh: DeviceMesh) -> LlamaForCausalLM:
-    """The model of `directory`'s config.json, sharded over `mesh`, parameters in fp32 and not yet set."""
+    """The model of `directory`'s config.json, sharded over `mesh`, parameters not yet set.
+
+    What is trained is in fp32; what is frozen, under an adapter, in the precision of the computation, or quantized.
+    """
     config = LlamaConfig.from_pretrained(directory)
     config.use_cache = False
     config._attn_implementation = "eager" if recipe.attention == "eager" else "sdpa"
     with torch.device("meta"):
         model = LlamaForCausalLM(config).to(torch.float32)
+        if recipe.lora is not None:
+            _freeze(model, recipe, recipe.lora)
     if recipe.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     policy = MixedPrecisionPolicy()
     if recipe.precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    whole = {module.weight for module in model.modules() if is_quantized(module)}
     for layer in model.model.layers:
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
-    model.to_empty(device=device)
+        fully_shard(layer, mesh=mesh, mp_policy=policy, ignored_params=whole)
+    fully_shard(model, mesh=mesh, mp_policy=policy, ignored_params=whole)
+    if whole:
+        # A layer's packed weight is made when it is set; until then there is none.
+        model._apply(lambda tensor: tensor if tensor in whole else torch.empty_like(tensor, device=device))
+    else:
+        model.to_empty(device=device)
     # Its frequencies are computed when it is made, and on "meta" there was nothing to compute.
     with device:
         model.model.rotary_emb = LlamaRotaryEmbedding(config)
     model.train()
     return model
+
+
+def _freeze(model: LlamaForCausalLM, recipe: Recipe, lora: Lora) -> None:
+    """Leaves nothing to train but adapters."""
+    compute = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    model.to(compute)
+    if lora.quantization == "nf4":
+        quantize_layers(model, compute)
+    add_adapters(model, lora)
+    for name, parameter in model.named_parameters():
+        if is_adapter(name):
+            parameter.data = parameter.data.to(torch.float32)
 
 
 @torch.no_grad()
@@ -89,6 +112,8 @@ def load_base_weights(model: LlamaForCausalLM, directory: Path, seed: int) -> st
     """
     files = sorted(directory.glob(f"*{WEIGHTS}"))
     if not files:
+        if any(is_quantized(module) for module in model.modules()):
+            raise TrainingError(BAD_INPUT, f"There are no weights in {directory} to quantize: correct model.base.")
         _draw_weights(model, seed)
         return "random"
     from safetensors import safe_open
@@ -99,28 +124,46 @@ def load_base_weights(model: LlamaForCausalLM, directory: Path, seed: int) -> st
         for name in file.keys():  # noqa: SIM118 - no mapping
             where[name] = file
     tied = bool(model.config.tie_word_embeddings)
-    for name, parameter in model.named_parameters():
-        source = name if name in where else ("model.embed_tokens.weight" if tied and name == "lm_head.weight" else None)
+    quantized = {f"{name}.weight": module for name, module in model.named_modules() if is_quantized(module)}
+    for name, parameter in list(model.named_parameters()):
+        if is_adapter(name):
+            _set_adapter(name, parameter, seed)
+            continue
+        own = base_name(name)
+        source = own if own in where else ("model.embed_tokens.weight" if tied and own == "lm_head.weight" else None)
         if source is None:
-            raise TrainingError(BAD_INPUT, f"The weights in {directory} lack {name}: they are not of this model.")
+            raise TrainingError(BAD_INPUT, f"The weights in {directory} lack {own}: they are not of this model.")
         stored = where[source].get_slice(source)
-        if tuple(stored.get_shape()) != tuple(parameter.shape):
+        layer = quantized.get(name)
+        expected = tuple(parameter.shape) if layer is None else (layer.out_features, layer.in_features)
+        if tuple(stored.get_shape()) != expected:
             raise TrainingError(
-                BAD_INPUT, f"{name} in {directory} is {stored.get_shape()}, but config.json asks for {list(parameter.shape)}."
+                BAD_INPUT, f"{own} in {directory} is {stored.get_shape()}, but config.json asks for {list(expected)}."
             )
+        if layer is not None:
+            set_quantized(layer, stored[:].to(layer.compute_dtype), model.device)
+            continue
         rows, first = _own_rows(parameter)
         _local(parameter).copy_(stored[first : first + rows])
     return "file"
+
+
+def _set_adapter(name: str, parameter: nn.Parameter, seed: int) -> None:
+    rows, first = _own_rows(parameter)
+    _local(parameter).copy_(draw_adapter(name, parameter, seed)[first : first + rows])
 
 
 @torch.no_grad()
 def _draw_weights(model: LlamaForCausalLM, seed: int) -> None:
     for name, parameter in model.named_parameters():
         rows, first = _own_rows(parameter)
+        if is_adapter(name):
+            _set_adapter(name, parameter, seed)
+            continue
         if parameter.dim() == 1:
             _local(parameter).fill_(1.0)
             continue
-        generator = torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
+        generator = torch.Generator().manual_seed((seed << 32) + zlib.crc32(base_name(name).encode()))
         whole = torch.empty(parameter.shape).normal_(0.0, model.config.initializer_range, generator=generator)
         _local(parameter).copy_(whole[first : first + rows])
 
@@ -176,5 +219,6 @@ def _download(storage: Storage, uri: str, with_weights: bool, directory: Path) -
 def model_summary(model: LlamaForCausalLM) -> str:
     """One line for the log."""
     count = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     shape = json.dumps({"layers": model.config.num_hidden_layers, "hidden": model.config.hidden_size})
-    return f"{count / 1e6:.1f} M parameters {shape}"
+    return f"{count / 1e6:.1f} M parameters{'' if trained == count else f', {trained / 1e6:.2f} M of them trained'} {shape}"

@@ -74,8 +74,12 @@ class Session:
         epoch: float | None = None,
         tokens_per_second: float | None = None,
         step_seconds: float | None = None,
+        validation: dict[str, float] | None = None,
     ) -> None:
-        """Tells that `step` optimizer steps are done. A loss that is not finite is reported as none."""
+        """Tells that `step` optimizer steps are done. A loss that is not finite is reported as none.
+
+        `validation`: {"step", "loss"} of the last look at conversations that are not trained on.
+        """
         if self._state["state"] == "starting":
             self._state["state"] = "running"
             self._state["resumedStep"] = self.resume_step
@@ -86,6 +90,7 @@ class Session:
             "epoch": epoch,
             "tokensPerSecond": tokens_per_second,
             "stepSeconds": step_seconds,
+            "validation": validation,
         }
         self._state.update({name: value for name, value in optional.items() if value is not None})
         self._send()
@@ -107,6 +112,11 @@ class Session:
         told = directive.order == "checkpoint" and directive.revision != self._handled
         due = self.rank == 0 and self._is_due(step, directive.interval)
         return stop or ((told or due) and not busy), stop
+
+    def is_urgent(self) -> bool:
+        """Whether there is something to do that cannot wait for a look at the validation data."""
+        directive = self.directive()
+        return directive.order == "stop" or (directive.order == "checkpoint" and directive.revision != self._handled)
 
     def agree(self, step: int, save: bool, stop: bool) -> None:
         """Notes what the ranks agreed on after `step`."""

@@ -38,7 +38,7 @@ FIRST_PORT = 29500
 # How long the supervisor stays to have its last word acknowledged.
 GOODBYE_SECONDS = 30.0
 TERMINATED_GOODBYE_SECONDS = 3.0
-REPORT_FIELDS = ("step", "totalSteps", "epoch", "loss", "tokensPerSecond", "stepSeconds", "resumedStep", "message")
+REPORT_FIELDS = ("step", "totalSteps", "epoch", "loss", "tokensPerSecond", "stepSeconds", "resumedStep", "validation", "message")
 MESSAGE_CHARACTERS = 2000
 # A program of the user's own that has not spoken by then probably never will: it is taken to be training.
 SILENT_SECONDS = 10.0

@@ -26,11 +26,11 @@ import torch.nn.functional as F
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .batches import StepPlan, plan_step, tensors
+from .batches import Batch, StepPlan, in_micro_batches, plan_step, tensors
 from .checkpoint import Checkpointer, Outcome, load
 from .config import Config
 from .conversations import IGNORED
-from .dataset import TokenDataset, load_dataset
+from .dataset import load_dataset
 from .exits import (
     BAD_CONFIGURATION,
     BAD_INPUT,
@@ -44,6 +44,7 @@ from .export import export_model, is_exported
 from .manifest import parse_name, report_of, verify
 from .model import build_model, fetch_model, learning_rate_factor, load_base_weights, load_tokenizer, model_summary
 from .order import DataOrder
+from .packing import Sequences
 from .session import Session
 from .storage import Storage, open_storage
 
@@ -64,7 +65,8 @@ class Trainer:
     config: Config
     session: Session
     storage: Storage
-    dataset: TokenDataset
+    rows: Sequences
+    validation: Sequences | None
     order: DataOrder
     model: Any
     tokenizer: Any
@@ -86,10 +88,10 @@ class Trainer:
                 return self._stop()
             if save and self.step < self.total_steps:
                 self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
+            self._validate()
         self._save_for_certain(FINAL_SAVE_ATTEMPTS)
         if not is_exported(self.storage, self.step):
-            dtype = torch.bfloat16 if self.config.recipe.precision == "bf16" else torch.float32
-            export_model(self.storage, self.model, self.tokenizer, dtype, self.step)
+            export_model(self.storage, self.model, self.tokenizer, self.config, self.step)
         self.checkpointer.close()
         dist.barrier(group=self.checkpointer.group)
         return "succeeded"
@@ -99,7 +101,7 @@ class Trainer:
         recipe = self.config.recipe
         number = self.step + 1
         rank, world_size = dist.get_rank(), dist.get_world_size()
-        plan = plan_step(self.dataset, self.order, number, rank, world_size, recipe.micro_batch_size)
+        plan = plan_step(self.rows, self.order, number, rank, world_size, recipe.micro_batch_size)
         # Whatever is random in a step follows from seed, step and rank: there is no generator whose state could be lost.
         torch.manual_seed(zlib.crc32(f"{recipe.seed} {number} {rank}".encode()))
         loss_sum = self._forward_and_backward(plan, world_size)
@@ -120,6 +122,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step = number
         self.checkpointer.consumed(plan.samples)
+        self._last_loss = loss
         seconds = time.monotonic() - started
         self.session.report(
             number,
@@ -134,16 +137,46 @@ class Trainer:
         """Adds the step's gradients; returns this rank's sum of token losses."""
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for samples in plan.micro_batches:
-            ids, labels = tensors(self.dataset, samples, self.device)
+            batch = tensors(self.rows, samples, self.device)
             with attention_kernel(self.config.recipe.attention):
-                logits = self.model(input_ids=ids).logits
-                loss = F.cross_entropy(
-                    logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
-                )
+                loss = self._loss(batch)
                 # FSDP averages gradients over the ranks; what is wanted is the sum.
                 (loss * (world_size / max(1, plan.targets))).backward()
             total += loss.detach()
         return float(total)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        """Sum of the token losses of a micro-batch."""
+        logits = self.model(input_ids=batch.ids, position_ids=batch.positions).logits
+        targets = batch.labels[:, 1:].flatten()
+        return F.cross_entropy(logits[:, :-1].float().flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
+
+    def _validate(self) -> None:
+        """Reports the loss on the validation data where that is due; given up where something cannot wait for it."""
+        asked = self.config.validation
+        if asked is None or self.validation is None or (self.step % asked.every_steps != 0 and self.step != self.total_steps):
+            return
+        rows, rank, world_size = self.validation, dist.get_rank(), dist.get_world_size()
+        share: list[int | None] = list(range(rank, len(rows), world_size))
+        share += [None] * (math.ceil(len(rows) / world_size) - len(share))
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.model.eval()
+        try:
+            for samples in in_micro_batches(share, self.config.recipe.micro_batch_size):
+                urgent = torch.tensor([float(self.session.is_urgent())])
+                dist.all_reduce(urgent)
+                if urgent.item() > 0:
+                    return
+                with torch.no_grad(), attention_kernel(self.config.recipe.attention):
+                    total += self._loss(tensors(rows, samples, self.device))
+        finally:
+            self.model.train()
+        sums = total.cpu()
+        dist.all_reduce(sums)
+        targets = sum(rows.target_count(row) for row in range(len(rows)))
+        loss = float(sums) / max(1, targets)
+        if math.isfinite(loss):
+            self.session.report(self.step, self._last_loss, validation={"step": self.step, "loss": loss})
 
     def _agree(self, loss_sum: float, may_save: bool = True) -> tuple[float, bool, bool]:
         """The step's one all-reduce: (loss summed over the ranks, whether to save, whether to stop)."""
@@ -190,6 +223,7 @@ class Trainer:
             )
 
     _saved_step: int = -1
+    _last_loss: float | None = None
 
     def _note(self, outcome: Outcome) -> None:
         if outcome.checkpoint is not None:
@@ -209,10 +243,10 @@ class Trainer:
         recipe = self.config.recipe
         return {
             "epoch": self._epoch(),
-            "epochSize": self.order.samples,
+            "epochSize": len(self.rows.dataset),
             "batch": self.order.batch,
             "seed": recipe.seed,
-            "dataset": self.dataset.fingerprint,
+            "dataset": self.rows.fingerprint,
             "totalSteps": self.total_steps,
             "learningRate": self.optimizer.param_groups[0]["lr"],
         }
@@ -235,15 +269,26 @@ def prepare(config: Config, session: Session) -> Trainer:
     builds = session.local_rank == 0
     cache = Path(os.environ.get("VICUNA_WORKER_CACHE", "/tmp/vicuna-cache"))
     resumes = session.resume_uri is not None
-    model_directory = fetch_model(config.model, cache, with_weights=not resumes, builds=builds)
+    # A checkpoint of adapters alone needs the base again.
+    model_directory = fetch_model(config.model, cache, with_weights=not resumes or recipe.lora is not None, builds=builds)
     tokenizer_directory = model_directory
     if config.tokenizer != config.model:
         tokenizer_directory = fetch_model(config.tokenizer, cache, with_weights=False, builds=builds)
     dist.barrier()
     tokenizer = load_tokenizer(tokenizer_directory)
     tokenizer_key = _tokenizer_key(tokenizer_directory)
-    dataset = load_dataset(config.dataset, tokenizer, tokenizer_key, recipe.context_length, cache, builds)
-    order = DataOrder(len(dataset), recipe.sequences_per_step, recipe.seed)
+    rows, validation = (
+        None
+        if uri is None
+        else Sequences.of(
+            load_dataset(uri, tokenizer, tokenizer_key, recipe.context_length, cache, builds, recipe.conversation_template),
+            recipe.packing,
+            recipe.context_length,
+        )
+        for uri in (config.dataset, None if config.validation is None else config.validation.dataset)
+    )
+    assert rows is not None
+    order = DataOrder(len(rows), recipe.sequences_per_step, recipe.seed)
     total_steps = order.total_steps(recipe.epochs, recipe.max_steps)
     model = build_model(model_directory, recipe, device, mesh)
     if len(tokenizer) > model.config.vocab_size:
@@ -253,7 +298,7 @@ def prepare(config: Config, session: Session) -> Trainer:
             "they do not belong together. Correct model.tokenizer.",
         )
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         betas=(0.9, 0.999),
@@ -263,12 +308,15 @@ def prepare(config: Config, session: Session) -> Trainer:
     storage = open_storage(config.storage)
     parent = None if session.resume_uri is None else session.resume_uri.rpartition("/")[2]
     checkpointer = Checkpointer(storage, session.generation, config.keep, parent)
-    trainer = Trainer(config, session, storage, dataset, order, model, tokenizer, optimizer, checkpointer, device, total_steps, 0)
+    trainer = Trainer(
+        config, session, storage, rows, validation, order, model, tokenizer, optimizer, checkpointer, device, total_steps, 0
+    )
     checkpointer.protected = lambda: {
         uri.rpartition("/")[2] for uri in (session.directive().acknowledged, session.resume_uri) if uri is not None
     }
-    if parent is None:
+    if parent is None or recipe.lora is not None:
         source = load_base_weights(model, model_directory, recipe.seed)
+    if parent is None:
         _say(f"{model_summary(model)}, weights from {config.model if source == 'file' else f'seed {recipe.seed}'}.")
     else:
         _resume(trainer, parent)

@@ -1,0 +1,89 @@
+import { EVALUATION, evaluationWithDefaults, type VicunaEvaluation } from '../api/vicuna-evaluation.ts';
+import type { VicunaServing } from '../api/vicuna-serving.ts';
+import { EVALUATION_LABEL } from '../pods/labels.ts';
+import type { TaskKind } from '../tasks/kind.ts';
+import { readResult } from '../tasks/result.ts';
+import type { Problem } from '../tasks/state.ts';
+import { contestantsOf, evaluationConfig } from './config.ts';
+import { evaluationResultSchema } from './result.ts';
+import { resultStatus, settleCost } from './status.ts';
+
+export interface EvaluationKindOptions {
+  /** Default image. */
+  readonly image: string;
+  readonly servingOf: (namespace: string, name: string) => VicunaServing | undefined;
+}
+
+/** How evaluations run: one pod of workloads/judge. */
+export function evaluationKind({ image, servingOf }: EvaluationKindOptions): TaskKind<VicunaEvaluation> {
+  return {
+    type: EVALUATION,
+    label: EVALUATION_LABEL,
+    suffix: 'evaluation',
+    withDefaults: evaluationWithDefaults,
+    secretsOf,
+    missing: (evaluation) => missingServing(evaluation, servingOf),
+    program(evaluation) {
+      const { spec, metadata } = evaluation;
+      const urlOf = (serving: string) => {
+        const url = servingOf(metadata.namespace ?? 'default', serving)?.status?.url;
+        return url === undefined ? null : `${url}/v1`;
+      };
+      const files = contestantsOf(evaluation).flatMap(({ contestant }) => contestant.answers ?? []);
+      return {
+        image: spec.image ?? image,
+        ...evaluationConfig(evaluation, urlOf),
+        uris: [spec.questions.uri ?? '', ...files, spec.output],
+        cpu: spec.cpu,
+        memory: spec.memory,
+        credentials: spec.credentials,
+        template: spec.template,
+      };
+    },
+    conclude({ spec }, text) {
+      const { value, problem } = readResult(text, evaluationResultSchema);
+      if (value === null) return { status: {}, problem };
+      const message = `the next request might have exceeded spec.budget ($${spec.budget}): create the evaluation again with a larger one and the same output, and what is judged already is not paid for again`;
+      return { status: resultStatus(value), problem: value.state === 'complete' ? null : { reason: 'BudgetReached', message } };
+    },
+    derive({ status }) {
+      if (status) settleCost(status);
+    },
+  };
+}
+
+function secretsOf(evaluation: VicunaEvaluation): { field: string; name: string }[] {
+  const { credentials, judge } = evaluation.spec;
+  const ofContestants = contestantsOf(evaluation).flatMap(({ field, contestant }) => {
+    const secret = contestant.serving?.secret ?? contestant.endpoint?.secret;
+    return secret === undefined ? [] : [{ field: `${field}.${contestant.serving ? 'serving' : 'endpoint'}.secret`, name: secret.name }];
+  });
+  return [
+    ...credentials.map(({ name }) => ({ field: 'spec.credentials', name })),
+    ...(judge.secret === undefined ? [] : [{ field: 'spec.judge.secret', name: judge.secret.name }]),
+    ...ofContestants,
+  ];
+}
+
+/** The first serving that is not there or does not answer yet, in one sentence, or null. */
+function missingServing(evaluation: VicunaEvaluation, servingOf: EvaluationKindOptions['servingOf']): Problem | null {
+  const { namespace = 'default' } = evaluation.metadata;
+  for (const { field, contestant } of contestantsOf(evaluation)) {
+    const wanted = contestant.serving;
+    if (wanted === undefined) continue;
+    const serving = servingOf(namespace, wanted.name);
+    const where = `${field}.serving: VicunaServing "${wanted.name}"`;
+    if (serving === undefined)
+      return {
+        reason: 'MissingServing',
+        message: `${where} does not exist in namespace ${namespace}: create it, and the evaluation starts by itself`,
+      };
+    const names = serving.spec.models.flatMap((m) => [m.name, ...(m.aliases ?? [])]);
+    if (!names.includes(wanted.model))
+      return { reason: 'MissingServing', message: `${where} has no model "${wanted.model}": it has ${names.join(', ')}` };
+    const ready = serving.status?.conditions?.find((c) => c.type === 'Ready');
+    if (ready?.status !== 'True' || serving.status?.url === undefined)
+      return { reason: 'ServingNotReady', message: `${where} is not ready: ${ready?.message ?? 'it was just created'}` };
+  }
+  return null;
+}

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { PoolBook } from './book.ts';
+import { PoolController, type PoolControllerOptions } from './controller.ts';
+import type { PriceQuote } from './prices/quote.ts';
+
+const START = Date.parse('2026-01-01T00:00:00Z');
+
+/** A controller over one pool, with the API server's part played by a variable, and prices that come when the test says so. */
+function world(price: object) {
+  let pool = poolWithDefaults({
+    metadata: { name: 'a' },
+    spec: {
+      cloud: 'aws',
+      region: 'eu-west-1',
+      zone: 'eu-west-1b',
+      instanceType: 'p5.48xlarge',
+      accelerator: { type: 'H100', count: 8 },
+      capacity: 'spot',
+      price: { onDemand: '55', spot: '16', ...price },
+      nodeSelector: { pool: 'a' },
+    },
+  } as unknown as GpuPool);
+  const state = { now: START, asked: [] as unknown[], later: [] as number[], answers: [] as (() => Promise<PriceQuote>)[] };
+  const pools = {
+    onChange: () => {},
+    get: () => pool,
+    upsert: (written: GpuPool) => {
+      pool = written;
+    },
+  };
+  const controller = new PoolController({
+    client: { replaceStatus: async (_: unknown, written: GpuPool) => written },
+    pools,
+    queue: { addAfter: (_: string, ms: number) => state.later.push(ms) },
+    book: new PoolBook(() => state.now),
+    metrics: { setPool: () => {} },
+    readPrices: (query: unknown) => {
+      state.asked.push(query);
+      return state.answers.shift()?.() ?? Promise.reject(new Error('nothing prepared'));
+    },
+    clock: () => state.now,
+  } as unknown as PoolControllerOptions);
+  const reconcile = async () => {
+    state.later = [];
+    await controller.reconcile('a');
+    // What was started is done a few turns later.
+    await new Promise((resolve) => setImmediate(resolve));
+    return pool.status;
+  };
+  return { state, reconcile };
+}
+
+describe("a pool's prices", () => {
+  it('are read once a refresh, and in the status the round after', async () => {
+    const { state, reconcile } = world({ source: { aws: {} } });
+    state.answers = [async () => ({ spot: 12.5, onDemand: null }), async () => ({ spot: 13, onDemand: null })];
+    expect((await reconcile())?.price).toBeUndefined();
+    expect(state.later).toContain(0);
+    expect((await reconcile())?.price?.spot).toBe('12.50');
+    expect(state.later).toEqual([15 * 60_000 + 1]);
+    state.now += 15 * 60_000;
+    await reconcile();
+    expect((await reconcile())?.price?.spot).toBe('13.00');
+    expect(state.asked).toEqual(Array(2).fill({ cloud: 'aws', region: 'eu-west-1', zone: 'eu-west-1b', instanceType: 'p5.48xlarge' }));
+  });
+
+  it('that cannot be read are asked for again a minute later, and the condition says why', async () => {
+    const { state, reconcile } = world({ source: { aws: {} } });
+    state.answers = [() => Promise.reject(new Error('You are not authorized'))];
+    await reconcile();
+    const status = await reconcile();
+    expect(status?.conditions?.find((c) => c.type === 'PricesFresh')).toMatchObject({ status: 'False', reason: 'Unreadable' });
+    expect(status?.conditions?.find((c) => c.type === 'PricesFresh')?.message).toContain('You are not authorized');
+    expect(state.later).toEqual([60_001]);
+  });
+
+  it('are not asked for twice at a time, and never without a source', async () => {
+    const { state, reconcile } = world({ source: { aws: {} } });
+    state.answers = [() => new Promise(() => {})];
+    await reconcile();
+    await reconcile();
+    expect(state.asked).toHaveLength(1);
+    const plain = world({});
+    await plain.reconcile();
+    expect(plain.state.asked).toEqual([]);
+  });
+});
