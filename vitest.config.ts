@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['operator/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
+          include: ['{operator,charts}/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
         },
       },
       // Other people's clients, unchanged, against gateway and engine.
@@ -30,6 +30,8 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      // The clouds' infrastructure: with mocks, and by the real pulumi command against clouds that are not there.
+      { test: { name: 'infra', include: ['{infra,test/infra}/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
       // Long runs against the whole of a behaviour, such as a crash at every write; `npm run soak`, not part of `npm test`.
       {
         test: {

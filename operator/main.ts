@@ -1,13 +1,15 @@
 // Reads the configuration, wires the parts and starts them; nothing else.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { V1TokenReview } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import pino from 'pino';
 import { GPU_POOL } from './api/gpu-pool.ts';
 import { DATASET } from './api/vicuna-dataset.ts';
 import { EVALUATION } from './api/vicuna-evaluation.ts';
 import { SERVING } from './api/vicuna-serving.ts';
 import { TRAINING } from './api/vicuna-training.ts';
+import { Clusters } from './clusters/clusters.ts';
+import { clusterOf, located, locatedPod, nodeIn } from './clusters/located.ts';
 import { readConfig } from './config.ts';
 import { datasetKind } from './dataset/kind.ts';
 import { evaluationKind } from './evaluation/kind.ts';
@@ -15,10 +17,10 @@ import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
 import { Informer, type InformerOptions } from './kube/informer.ts';
 import { LeaderElector } from './kube/leader-elector.ts';
-import { DEPLOYMENT, type KubeObject, LEASE, NODE, POD, TOKEN_REVIEW } from './kube/types.ts';
+import { DEPLOYMENT, type KubeObject, LEASE, NODE, POD } from './kube/types.ts';
 import { type QueueHooks, WorkQueue } from './kube/work-queue.ts';
 import { workerUri } from './pods/claims.ts';
-import { DATASET_LABEL, EVALUATION_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, HOME_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from './pods/labels.ts';
 import { PoolBook } from './pools/book.ts';
 import { PoolController } from './pools/controller.ts';
 import { createServer } from './server/app.ts';
@@ -65,10 +67,10 @@ client.onRequest = ({ verb, resource, code, seconds }) => {
   metrics.instruments.apiRequestSeconds.observe({ verb, resource }, seconds);
 };
 
-const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'client' | 'onFault'>): Informer<T> =>
+const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'client' | 'onFault'> & { client?: KubeClient }): Informer<T> =>
   new Informer<T>({
-    ...options,
     client,
+    ...options,
     onFault: ({ kind, error }) => log.warn({ kind, resource: options.type.plural, err: error }, 'informer fault; trying again'),
   });
 /** Key of what an object belongs to, by the label that says so. */
@@ -87,29 +89,48 @@ const trainings = informer({
 });
 const pools = informer({ type: GPU_POOL });
 const nodes = informer({ type: NODE, transform: slimNode });
-const pods = informer({
-  type: POD,
-  transform: slimPod,
-  indexes: {
-    [BY_TRAINING]: belongsTo(TRAINING_LABEL),
-    [PODS_BY_SERVING]: belongsTo(SERVING_LABEL),
-    [DATASET_LABEL]: belongsTo(DATASET_LABEL),
-    [EVALUATION_LABEL]: belongsTo(EVALUATION_LABEL),
-    [RELEASE_LABEL]: belongsTo(RELEASE_LABEL),
-    [BY_NODE]: (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
-  },
+const podIndexes = (belongs: typeof belongsTo) => ({
+  [BY_TRAINING]: belongs(TRAINING_LABEL),
+  [PODS_BY_SERVING]: belongs(SERVING_LABEL),
+  [DATASET_LABEL]: belongs(DATASET_LABEL),
+  [EVALUATION_LABEL]: belongs(EVALUATION_LABEL),
+  [RELEASE_LABEL]: belongs(RELEASE_LABEL),
+  [BY_NODE]: (pod: V1Pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []),
 });
+const pods = informer({ type: POD, transform: slimPod, indexes: podIndexes(belongsTo) });
 
 const servings = informer({ type: SERVING, transform: withoutManagedFields });
-const deployments = informer({
+const deploymentsOf = {
   type: DEPLOYMENT,
   labelSelector: SERVING_LABEL,
   transform: slimDeployment,
   indexes: { [DEPLOYMENTS_BY_SERVING]: belongsTo(SERVING_LABEL) },
-});
+};
+const deployments = informer(deploymentsOf);
 const datasets = informer({ type: DATASET, transform: withoutManagedFields });
 const evaluations = informer({ type: EVALUATION, transform: withoutManagedFields });
 const leases = informer({ type: LEASE, labelSelector: SERVING_LABEL });
+
+const clusters = new Clusters({
+  home: { client, pods, nodes, deployments },
+  namespace: config.namespace,
+  makeCaches: (name, remote, home) => {
+    // Another operator may have made pods there for an owner of the same name.
+    const ours = (label: string) => (object: Parameters<ReturnType<typeof belongsTo>>[0]) =>
+      object.metadata?.labels?.[HOME_LABEL] === home ? belongsTo(label)(object) : [];
+    return {
+      pods: informer({ client: remote, type: POD, transform: (pod) => locatedPod(name, slimPod(pod)), indexes: podIndexes(ours) }),
+      nodes: informer({ client: remote, type: NODE, transform: slimNode }),
+      deployments: informer({
+        client: remote,
+        ...deploymentsOf,
+        transform: (deployment) => located(name, slimDeployment(deployment)),
+        indexes: { [DEPLOYMENTS_BY_SERVING]: ours(SERVING_LABEL) },
+      }),
+    };
+  },
+  clock: now,
+});
 
 const queueHooks = (controller: string): QueueHooks => ({
   onAdd: () => metrics.instruments.queueAdds.inc({ name: controller }),
@@ -131,11 +152,14 @@ const newQueue = (controller: string) => {
   return queue;
 };
 
-const book = new PoolBook(now);
-pods.onChange(({ type, object }) => book.setPod(object, type === 'deleted'));
-nodes.onChange(({ type, object }) => (type === 'deleted' ? book.removeNode(object.metadata?.name ?? '') : book.setNode(object)));
+const book = new PoolBook(now, (cluster) => {
+  const health = clusters.health(cluster);
+  return health === null || (health.reachable && clusters.isSettled(cluster)) ? null : `cluster ${cluster}: ${health.message}`;
+});
+clusters.pods.onChange(({ type, object }) => book.setPod(object, type === 'deleted'));
+clusters.nodes.onChange(({ type, object }) => (type === 'deleted' ? book.removeNode(object.metadata?.name ?? '') : book.setNode(object)));
 const poolQueue = newQueue('gpupool');
-const poolController = new PoolController({ client, pools, queue: poolQueue, book, metrics, clock: now });
+const poolController = new PoolController({ client, pools, queue: poolQueue, book, clusters, metrics, clock: now });
 
 const board = new WorldBoard({ now });
 const inbox = new ReportInbox({ now, worldOf: (key) => board.get(key), onReport: (key, report) => metrics.reported(key, report) });
@@ -150,10 +174,9 @@ const podGroups = await servedPodGroups(client).catch((error: unknown) => {
 const trainingController = new TrainingController({
   client,
   trainings,
+  clusters,
   datasets,
   evaluations,
-  pods,
-  nodes,
   queue: trainingQueue,
   book,
   board,
@@ -171,10 +194,8 @@ const servingQueue = newQueue('vicunaserving');
 const servingController = new ServingController({
   client,
   servings,
+  clusters,
   trainings,
-  pods,
-  nodes,
-  deployments,
   leases,
   queue: servingQueue,
   book,
@@ -221,14 +242,11 @@ const elector = new LeaderElector({
 });
 const authenticator = new Authenticator({
   now,
-  review: async (token) => {
-    const review = { spec: { token, audiences: [AUDIENCE] } } as V1TokenReview;
-    return (await client.create(TOKEN_REVIEW, review)).status ?? { authenticated: false };
-  },
-  memberOf: (key, podName) => {
+  review: (token, key) => clusters.reviewToken(token, AUDIENCE, new Set([null, ...clusters.pods.byIndex(BY_TRAINING, key).map(clusterOf)])),
+  memberOf: (key, podName, cluster) => {
     const [namespace = '', name = ''] = key.split('/');
     const training = trainings.get(namespace, name);
-    const pod = pods.get(namespace, podName);
+    const pod = clusters.pods.get(namespace, nodeIn(cluster, podName));
     if (!training || pod?.metadata?.labels?.[TRAINING_LABEL] !== name) return null;
     return { pod: podName, podUid: pod.metadata.uid ?? '', storage: workerUri(training.spec.checkpoint.storage) };
   },
@@ -287,6 +305,7 @@ await elector.run(
   stop.signal,
 );
 await server.close();
+clusters.stop();
 client.close();
 // Whoever lost the lease starts afresh: what it knows may be old.
 process.exit(stop.signal.aborted ? 0 : 1);

@@ -19,9 +19,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   signals: { rooms: ['types:api', 'types:kube'], packages: 'types' },
   pods: { rooms: [], packages: 'types' }, // what the pods of several kinds have in common
   server: { rooms: ['api', 'kube'], packages: 'any' },
-  pools: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'training'], packages: 'any' },
-  training: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'tasks', 'types:pools'], packages: 'any' },
-  serving: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
+  clusters: { rooms: ['api', 'kube', 'pods', 'signals'], packages: 'any' }, // where pods and nodes are, and whether that can be reached
+  pools: { rooms: ['api', 'clusters', 'kube', 'pods', 'spot', 'signals', 'server', 'training'], packages: 'any' },
+  training: { rooms: ['api', 'clusters', 'kube', 'pods', 'spot', 'signals', 'server', 'tasks', 'types:pools'], packages: 'any' },
+  serving: { rooms: ['api', 'clusters', 'kube', 'pods', 'spot', 'signals', 'server', 'types:pools'], packages: 'any' },
   tasks: { rooms: ['api', 'kube', 'pods', 'spot', 'signals', 'types:server', 'types:pools'], packages: 'any' },
   dataset: { rooms: ['api', 'pods', 'tasks'], packages: 'types' },
   evaluation: { rooms: ['api', 'pods', 'spot', 'tasks'], packages: 'any' },

@@ -24,6 +24,7 @@ const SUITES: readonly Suite[] = [
   { name: 'generated', run: () => check('node', ['operator/generate.ts', '--check']) },
   { name: 'unit', run: () => vitest('unit') },
   { name: 'python', run: () => pytest() },
+  { name: 'infra', run: () => vitest('infra') },
   { name: 'clients', run: () => vitest('clients') },
   { name: 'integration', run: () => vitest('integration') },
   { name: 'e2e', run: () => vitest('e2e') },

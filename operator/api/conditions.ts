@@ -12,6 +12,7 @@ export const TRAINING_CONDITIONS = {
       Placed: 'the message names the pool, what it costs and how long it is expected to last',
       NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
       NoCapacity: 'pools match, but none has room now: it is tried again by itself',
+      DoesNotFit: 'the model is too large for the GPUs of every pool: take more workers, larger GPUs or an adapter',
       TooExpensive: 'pools have room, but not below spec.placement.maxPricePerHour',
       BudgetSpent: 'spec.placement.budget is spent: raise it to go on from the last checkpoint',
       MissingSecret: 'a Secret of spec.credentials does not exist: create it, and the training starts by itself',
@@ -128,6 +129,18 @@ export const EVALUATION_CONDITIONS = {
 
 /** Conditions of a GpuPool. */
 export const POOL_CONDITIONS = {
+  Reachable: {
+    meaning: 'the API server of spec.cluster answers; a pool of the operator’s own cluster has no such condition',
+    reasons: {
+      Connected: 'it answers',
+      Slow: 'it answers, but takes long: what happens there is seen late',
+      Connecting: 'it has not been asked yet',
+      MissingSecret: 'the Secret of spec.cluster.kubeconfigSecret, or its key kubeconfig, does not exist in the operator’s namespace',
+      BadKubeconfig: 'the kubeconfig cannot be used: the message says why',
+      CredentialsRefused: 'the API server refuses the kubeconfig’s token or certificate: put a new one into the Secret',
+      ConnectionFailed: 'it does not answer; after 50 s what runs there is taken for lost, and trainings go on in other pools',
+    },
+  },
   Ready: {
     meaning: 'the pool has nodes, or may get some',
     reasons: {
@@ -154,6 +167,7 @@ export const SERVING_CONDITIONS = {
       Starting: 'replicas are on their way; the message says which models wait for them, and for what',
       GatewayStarting: 'the gateway is on its way',
       Suspended: 'spec.suspend is true',
+      MissingSecret: 'a Secret that the spec names does not exist: create it, and it is found by itself',
       TrainingNotReady: 'a VicunaTraining that a model comes from is not released yet; the message says how far it is',
       Refused: 'the API server refuses what the operator makes for it; the message has its words, and it is tried again by itself',
     },
@@ -164,6 +178,7 @@ export const SERVING_CONDITIONS = {
       Placed: 'the message says how many replicas are in which pools',
       NoMatchingPool: 'no GpuPool has the accelerator, capacity type and labels that spec.placement asks for: add a pool or change it',
       NoCapacity: 'pools match, but none has room for all replicas now: it is tried again by itself',
+      NoPlan: 'no grouping of the models on shared GPUs was found; the message says why',
     },
   },
   MetricsAvailable: {

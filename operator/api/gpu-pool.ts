@@ -2,10 +2,11 @@ import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { applyDefaults } from './defaults.ts';
-import { GPU_MEMORY } from './forms.ts';
+import { GPU_MEMORY, HTTP_URL } from './forms.ts';
 import {
   API_VERSION,
   conditionsSchema,
+  DNS_NAME,
   dollars,
   duration,
   type Form,
@@ -121,6 +122,21 @@ const spec = z
       .max(10_000)
       .optional()
       .describe('maxNodes up to which an autoscaler may grow the pool. Default: the nodes there are; nothing is waited for.'),
+    cluster: z
+      .strictObject({
+        kubeconfigSecret: formed(
+          DNS_NAME,
+          'kubeconfigSecret: name of a Secret in the operator’s namespace whose key kubeconfig says how to reach the cluster: with a token or a client certificate, no program to run. Immutable.',
+        ),
+        workerUrl: formed(
+          HTTP_URL,
+          'workerUrl: base URL under which workers in the cluster reach the operator. Default: the one that workers at home use.',
+        ).optional(),
+      })
+      .optional()
+      .describe(
+        'cluster that the nodes are in, where it is not the operator’s own. Namespaces, Secrets and claims of what runs there must exist there too. Default: the operator’s own. Immutable.',
+      ),
     notice: duration('notice that the cloud gives before it takes a spot node back. Default: 120s on aws, 30s elsewhere.', {
       zero: true,
     }).optional(),
@@ -128,6 +144,10 @@ const spec = z
   .describe('spec: the nodes of one kind, price and place.')
   .meta({
     'x-kubernetes-validations': [
+      {
+        rule: '(has(self.cluster) ? self.cluster.kubeconfigSecret : "") == (has(oldSelf.cluster) ? oldSelf.cluster.kubeconfigSecret : "")',
+        message: 'spec.cluster is fixed once the pool exists: create a new pool under another name instead',
+      },
       {
         rule: "self.capacity != 'spot' || has(self.price.spot)",
         message: 'a spot pool needs its spot price, or nothing can be said of what it costs: give price.spot, or capacity onDemand',

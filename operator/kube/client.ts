@@ -99,8 +99,10 @@ export class KubeClient {
     return this.#json({ verb: 'list', method: 'GET', type, path, repeatable: true, attempts, signal });
   }
 
-  create<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions = {}): Promise<T> {
-    const path = `${pathOf(type, metadataOf(object).namespace)}${query({ fieldManager: this.#fieldOwner })}`;
+  /** `dryRun`: the server checks it and answers as if it had made it. */
+  create<T extends KubeObject>(type: ResourceType<T>, object: T, options: CallOptions & { dryRun?: boolean } = {}): Promise<T> {
+    const dryRun = options.dryRun ? 'All' : undefined;
+    const path = `${pathOf(type, metadataOf(object).namespace)}${query({ fieldManager: this.#fieldOwner, dryRun })}`;
     // Repeating a create is safe: names are ours, so the second one meets AlreadyExists.
     return this.#json({ verb: 'create', method: 'POST', type, path, body: typed(type, object), repeatable: true, ...waiting(options) });
   }
@@ -179,6 +181,12 @@ export class KubeClient {
   getPath(path: string, options: CallOptions = {}): Promise<string> {
     const type = { group: '', version: '', kind: '', plural: path, namespaced: false };
     return this.#counted({ verb: 'get', method: 'GET', type, path, repeatable: false, ...waiting(options) }, bodyOf);
+  }
+
+  /** GET whose answer may go on for ever, such as a log that is followed. */
+  openPath(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const type = { group: '', version: '', kind: '', plural: path.split('?')[0] ?? path, namespaced: false };
+    return this.#counted({ verb: 'watch', method: 'GET', type, path, repeatable: false, signal }, async (response) => response);
   }
 
   close(): void {

@@ -6,10 +6,15 @@ import { findHomeDir, KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
 import type { Credentials } from './credentials.ts';
 
-const path = process.argv[2];
+const path = process.argv[2] || undefined;
+const context = process.argv[3] || undefined;
 const config = new KubeConfig();
 if (path === undefined) config.loadFromDefault();
 else config.loadFromFile(path);
+if (context !== undefined) {
+  if (config.getContextObject(context) === null) throw new Error(`there is no context "${context}" in it`);
+  config.setCurrentContext(context);
+}
 const cluster = config.getCurrentCluster();
 if (cluster === null) throw new Error(`the kubeconfig ${path ?? ''} has no current cluster: set current-context`);
 
@@ -47,5 +52,6 @@ const credentials: Credentials = {
   authorization: (options.headers as Record<string, string> | undefined)?.Authorization ?? basic,
   impersonate: user?.impersonateUser ?? undefined,
   tokenFile: user?.authProvider?.config?.tokenFile ?? tokenFileOf(user?.name),
+  namespace: config.getContextObject(config.getCurrentContext())?.namespace,
 };
 process.stdout.write(JSON.stringify(credentials));

@@ -19,6 +19,8 @@ export interface Credentials {
   readonly impersonate?: string | undefined;
   /** A file with a bearer token that somebody renews, as kubelet does for pods; it comes before `authorization`. */
   readonly tokenFile?: string | undefined;
+  /** The context's namespace, where it names one. */
+  readonly namespace?: string | undefined;
 }
 
 // As sources, or built.
@@ -26,11 +28,11 @@ const READER = fileURLToPath(new URL(`./credentials-reader${extname(import.meta.
 
 /**
  * Reads a kubeconfig (or the in-cluster account) with @kubernetes/client-node, which knows every way of authentication there is:
- * files, exec plugins, OIDC. Importing it costs 80 MB for as long as the process lives, so another process does it.
+ * files, exec plugins, OIDC. `context`: one of the kubeconfig's, default its current one. Importing it costs 80 MB for as long as the process lives, so another process does it.
  */
-export function loadCredentials(path: string | null): Promise<Credentials> {
+export function loadCredentials(path: string | null, context: string | null = null): Promise<Credentials> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [READER, ...(path === null ? [] : [path])], { timeout: 30_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [READER, path ?? '', context ?? ''], { timeout: 30_000 }, (error, stdout, stderr) => {
       // The output holds keys: it never goes into a message.
       if (error)
         reject(new Error(`${path ?? 'the default kubeconfig'} cannot be read: ${reasonIn(stderr) ?? 'its reader ended without a word'}`));

@@ -5,6 +5,7 @@ import type {
   V1Deployment,
   V1EndpointSlice,
   V1Lease,
+  V1Namespace,
   V1Node,
   V1Pod,
   V1PodDisruptionBudget,
@@ -43,6 +44,13 @@ export interface ResourceType<T extends KubeObject> {
 
 export const POD: ResourceType<V1Pod> = { group: '', version: 'v1', kind: 'Pod', plural: 'pods', namespaced: true };
 export const NODE: ResourceType<V1Node> = { group: '', version: 'v1', kind: 'Node', plural: 'nodes', namespaced: false };
+export const NAMESPACE: ResourceType<V1Namespace> = {
+  group: '',
+  version: 'v1',
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+};
 export const SECRET: ResourceType<V1Secret> = { group: '', version: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true };
 export const EVENT: ResourceType<CoreV1Event> = { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true };
 export const LEASE: ResourceType<V1Lease> = {

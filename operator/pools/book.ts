@@ -1,7 +1,10 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { durationSeconds } from '../api/duration.ts';
 import { gibOf } from '../api/forms.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
+import { clusterOfPool } from '../clusters/clusters.ts';
+import { clusterOf, nodeIn } from '../clusters/located.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { look } from '../spot/availability.ts';
 import { BLANK_MEMORY, type CapacityMemory, type CapacityObservation, remainingLifeHours, remember } from '../spot/capacity-memory.ts';
@@ -12,6 +15,7 @@ import { type Claim, GpuRoom, gpusOf, type PoolRoom, resourceName } from './room
 /** What the operator knows of all pools: their specs, the room in them, and what trainings have met there. */
 export class PoolBook {
   readonly #clock: () => number;
+  readonly #outOfReach: (cluster: string | null) => string | null;
   readonly #room: GpuRoom;
   readonly #pools = new Map<string, GpuPool>();
   readonly #memory = new Map<string, CapacityMemory>();
@@ -21,8 +25,10 @@ export class PoolBook {
   readonly #roomHandlers: (() => void)[] = [];
   readonly #memoryHandlers: ((pool: string) => void)[] = [];
 
-  constructor(clock: () => number) {
+  /** `outOfReach` says why a cluster (null = the own one) takes nothing now, or null when it does. */
+  constructor(clock: () => number, outOfReach: (cluster: string | null) => string | null = () => null) {
     this.#clock = clock;
+    this.#outOfReach = outOfReach;
     this.#room = new GpuRoom(clock);
   }
 
@@ -66,7 +72,7 @@ export class PoolBook {
   }
 
   setPod(pod: V1Pod, deleted: boolean): void {
-    const key = `${pod.metadata?.namespace}/${pod.metadata?.name}`;
+    const key = nodeIn(clusterOf(pod), `${pod.metadata?.namespace}/${pod.metadata?.name}`);
     const claim = deleted ? null : this.#claimOf(pod);
     this.#room.setPod(key, claim);
     if (claim === null || claim.gpus === 0) this.#announceRoom();
@@ -84,11 +90,11 @@ export class PoolBook {
     const namespace = spec.metadata.namespace ?? 'default';
     const gpus = spec.spec.workers.gpusPerWorker;
     const reserved = this.#reserved.get(training) ?? new Set<string>();
-    for (const name of reserved) if (existing.has(name.slice(namespace.length + 1))) reserved.delete(name);
+    for (const name of reserved) if (existing.has(name.slice(name.lastIndexOf('/') + 1))) reserved.delete(name);
     for (const pod of planned) {
       const pool = this.#pools.get(pod.pool);
       if (!pool) continue;
-      const key = `${namespace}/${pod.name}`;
+      const key = nodeIn(clusterOfPool(pool), `${namespace}/${pod.name}`);
       this.#room.setPod(key, { node: null, pool: pod.pool, resource: resourceName(pool), gpus });
       reserved.add(key);
     }
@@ -153,11 +159,17 @@ export class PoolBook {
       .map((pool) => this.#view(pool, gpusPerPod));
   }
 
+  /** Those of the operator's own cluster among them. */
+  viewsAtHome(matchLabels: Readonly<Record<string, string>>, gpusPerPod: number): PoolView[] {
+    return this.views(matchLabels, gpusPerPod).filter((view) => clusterOfPool(this.#pools.get(view.name)) === null);
+  }
+
   #view(pool: GpuPool, gpusPerWorker: number): PoolView {
     const name = pool.metadata.name ?? '';
     const memory = this.memory(name);
     const { spec } = pool;
     const freeSlots = this.#room.slots(name, gpusPerWorker);
+    const outOfReach = this.#outOfReach(clusterOfPool(pool));
     return {
       name,
       cloud: spec.cloud,
@@ -168,11 +180,13 @@ export class PoolBook {
       gpusPerNode: spec.accelerator.count,
       gpuMemoryGiB: spec.accelerator.memory === undefined ? null : gibOf(spec.accelerator.memory),
       price: { spot: spec.price.spot === undefined ? null : Number(spec.price.spot), onDemand: Number(spec.price.onDemand) },
-      freeSlots,
-      growableSlots: this.#room.growableSlots(name, gpusPerWorker),
+      freeSlots: outOfReach === null ? freeSlots : 0,
+      growableSlots: outOfReach === null ? this.#room.growableSlots(name, gpusPerWorker) : 0,
+      ...(outOfReach === null ? {} : { outOfReach }),
       blockedUntil: memory.blockedUntil !== null && memory.blockedUntil > this.#clock() ? memory.blockedUntil : null,
       remainingLifeHours: remainingLifeHours(memory),
       seen: freeSlots > 0 ? look(memory.availability, true, this.#clock() / 1_000) : memory.availability,
+      noticeSeconds: durationSeconds(spec.notice),
       egressPerGiB: Number(spec.egress?.pricePerGiB ?? 0),
     };
   }

@@ -1,4 +1,5 @@
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
@@ -15,6 +16,7 @@ export interface PoolControllerOptions {
   readonly pools: Informer<GpuPool>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
+  readonly clusters: Clusters;
   readonly metrics: OperatorMetrics;
   readonly clock: () => number;
 }
@@ -25,16 +27,21 @@ export class PoolController {
 
   constructor(options: PoolControllerOptions) {
     this.#o = options;
-    const { pools, queue, book, metrics } = options;
+    const { pools, queue, book, metrics, clusters } = options;
     pools.onChange(({ type, object }) => {
       const name = object.metadata.name ?? '';
       if (type === 'deleted') {
         book.removePool(name);
         metrics.forgetPool(name);
+        clusters.follow(pools.list());
         return;
       }
+      clusters.follow(pools.list());
       book.setPool(poolWithDefaults(object));
       queue.addAfter(name, SETTLE_MS);
+    });
+    clusters.onHealth((cluster) => {
+      for (const pool of pools.list()) if (clusterOfPool(pool) === cluster) queue.add(pool.metadata.name ?? '');
     });
     book.onMemory((pool) => queue.addAfter(pool, SETTLE_MS));
     book.onRoom(() => {
@@ -43,7 +50,7 @@ export class PoolController {
   }
 
   async reconcile(name: string): Promise<void> {
-    const { client, pools, queue, book, metrics, clock } = this.#o;
+    const { client, pools, queue, book, metrics, clusters, clock } = this.#o;
     const pool = pools.get(undefined, name);
     if (!pool) return;
     const memory = book.memory(name);
@@ -64,7 +71,7 @@ export class PoolController {
       placed: memory.launched,
       noCapacity: memory.noCapacity,
     });
-    const status = poolStatus(pool, room, memory, now);
+    const status = poolStatus(pool, room, memory, clusters.health(clusterOfPool(pool)), now);
     if (blocked) queue.addAfter(name, (memory.blockedUntil ?? now) - now + 1);
     if (JSON.stringify(status) === JSON.stringify(this.#written.get(name))) return;
     try {

@@ -1,5 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
+import { clusterOfPool } from '../clusters/clusters.ts';
+import { clusterOf } from '../clusters/located.ts';
 import { interruptionOfNode } from '../signals/interruption.ts';
 
 /** Workers without GPUs share a node; how many fit is the scheduler's business, so each node offers this many places. */
@@ -155,6 +157,7 @@ export function gpusOf(pod: V1Pod, resource: string): number {
 }
 
 function belongsTo(node: V1Node, pool: GpuPool): boolean {
+  if (clusterOf(node) !== clusterOfPool(pool)) return false;
   const labels = node.metadata?.labels ?? {};
   return Object.entries(pool.spec.nodeSelector).every(([key, value]) => labels[key] === value);
 }

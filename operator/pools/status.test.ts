@@ -27,7 +27,7 @@ const condition = (status: ReturnType<typeof poolStatus>, type: string) => statu
 describe("a pool's status", () => {
   it('counts nodes, GPUs, launches and interruptions', () => {
     const memory = remember(remember(BLANK_MEMORY, { kind: 'launched' }, NOW), { kind: 'interrupted', livedSeconds: 3_600 }, NOW);
-    expect(poolStatus(pool(), ROOM, memory, NOW)).toMatchObject({
+    expect(poolStatus(pool(), ROOM, memory, null, NOW)).toMatchObject({
       observedGeneration: 3,
       nodes: 2,
       gpus: { total: 16, free: 8 },
@@ -39,10 +39,10 @@ describe("a pool's status", () => {
   });
 
   it('says which labels no node has', () => {
-    const ready = condition(poolStatus(pool(), EMPTY, BLANK_MEMORY, NOW), 'Ready');
+    const ready = condition(poolStatus(pool(), EMPTY, BLANK_MEMORY, null, NOW), 'Ready');
     expect(ready).toMatchObject({ status: 'False', reason: 'NoNodes' });
     expect(ready?.message).toContain('zone=a,kind=spot');
-    expect(condition(poolStatus(pool({ maxNodes: 4 }), EMPTY, BLANK_MEMORY, NOW), 'Ready')).toMatchObject({
+    expect(condition(poolStatus(pool({ maxNodes: 4 }), EMPTY, BLANK_MEMORY, null, NOW), 'Ready')).toMatchObject({
       status: 'True',
       reason: 'MayGrow',
     });
@@ -50,16 +50,27 @@ describe("a pool's status", () => {
 
   it('says until when it is blocked, and no longer than that', () => {
     const memory = remember(BLANK_MEMORY, { kind: 'noCapacity' }, NOW);
-    const blocked = poolStatus(pool(), ROOM, memory, NOW);
+    const blocked = poolStatus(pool(), ROOM, memory, null, NOW);
     expect(blocked.blockedUntil).toBe('2026-01-01T00:01:00.000Z');
     expect(condition(blocked, 'CapacityAvailable')).toMatchObject({ status: 'False', reason: 'LaunchesFail' });
-    const later = poolStatus(pool({}, blocked), ROOM, memory, NOW + 60_000);
+    const later = poolStatus(pool({}, blocked), ROOM, memory, null, NOW + 60_000);
     expect(later.blockedUntil).toBeUndefined();
     expect(condition(later, 'CapacityAvailable')).toMatchObject({ status: 'True', lastTransitionTime: '2026-01-01T00:01:00.000Z' });
   });
 
   it('keeps the time of a transition while nothing changes', () => {
-    const first = poolStatus(pool(), ROOM, BLANK_MEMORY, NOW);
-    expect(poolStatus(pool({}, first), ROOM, BLANK_MEMORY, NOW + 5_000)).toEqual(first);
+    const first = poolStatus(pool(), ROOM, BLANK_MEMORY, null, NOW);
+    expect(poolStatus(pool({}, first), ROOM, BLANK_MEMORY, null, NOW + 5_000)).toEqual(first);
+  });
+
+  it('says of a pool in another cluster whether that can be reached', () => {
+    expect(condition(poolStatus(pool(), ROOM, BLANK_MEMORY, null, NOW), 'Reachable')).toBeUndefined();
+    const away = pool({ cluster: { kubeconfigSecret: 'west' } });
+    const health = { reachable: false, reason: 'ConnectionFailed', message: 'no answer within 5 s', since: NOW } as const;
+    expect(condition(poolStatus(away, ROOM, BLANK_MEMORY, health, NOW), 'Reachable')).toMatchObject({
+      status: 'False',
+      reason: 'ConnectionFailed',
+      message: 'cluster west: no answer within 5 s',
+    });
   });
 });

@@ -1,11 +1,15 @@
 import type { GpuPool, GpuPoolStatus } from '../api/gpu-pool.ts';
+import type { Health } from '../clusters/health.ts';
 import { type CapacityMemory, remainingLifeHours } from '../spot/capacity-memory.ts';
 import type { PoolRoom } from './room.ts';
 
 type Condition = NonNullable<GpuPoolStatus['conditions']>[number];
 
-/** A pool's whole status: what is in it now, and what was learnt of it, which outlives the operator there. Pure. */
-export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory, now: number): GpuPoolStatus {
+/**
+ * A pool's whole status: what is in it now, and what was learnt of it, which outlives the operator there. `health` is that of its cluster;
+ * null = the operator's own. Pure.
+ */
+export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory, health: Health | null, now: number): GpuPoolStatus {
   const observedGeneration = pool.metadata.generation ?? 0;
   const { blockedUntil } = memory;
   const isBlocked = blockedUntil !== null && blockedUntil > now;
@@ -16,6 +20,8 @@ export function poolStatus(pool: GpuPool, room: PoolRoom, memory: CapacityMemory
     const lastTransitionTime = before?.status === status ? before.lastTransitionTime : new Date(now).toISOString();
     conditions.push({ type, status, reason, message, lastTransitionTime, observedGeneration });
   };
+  if (health !== null)
+    add('Reachable', health.reachable, health.reason, `cluster ${pool.spec.cluster?.kubeconfigSecret}: ${health.message}`);
   if (room.nodes > 0) add('Ready', true, 'NodesReady', `${room.nodes} nodes match spec.nodeSelector`);
   else if ((pool.spec.maxNodes ?? 0) > 0) add('Ready', true, 'MayGrow', 'no node yet; an autoscaler may add up to spec.maxNodes');
   else {

@@ -7,7 +7,7 @@ import { ProtocolError } from './protocol-error.ts';
 export const AUDIENCE = 'vicuna.run';
 
 /** Who a token speaks for: one pod, by name and uid. */
-export type PodIdentity = { namespace: string; pod: string; podUid: string };
+export type PodIdentity = { namespace: string; pod: string; podUid: string; cluster: string | null };
 
 /** A pod of a task, which speaks for itself alone. */
 export type TaskPodIdentity = PodIdentity;
@@ -20,15 +20,18 @@ export type Worker = {
   storage: string;
 };
 
-/** The training's pod of that name, or null when the training ("namespace/name") has no such pod. */
-export type MemberOf = (training: string, pod: string) => Worker | null;
+/** The training's pod of that name in the cluster, or null when the training ("namespace/name") has no such pod there. */
+export type MemberOf = (training: string, pod: string, cluster: string | null) => Worker | null;
 
 /** Uid of the task's pod of that name, or null when no task has such a pod. */
 export type TaskPodOf = (namespace: string, pod: string) => string | null;
 
 export type AuthenticatorOptions = {
-  /** Creates a TokenReview for the audience "vicuna.run" and returns its status; throws when the API server cannot be asked. */
-  review: (token: string) => Promise<V1TokenReviewStatus>;
+  /**
+   * Creates a TokenReview for the audience "vicuna.run" in the clusters that the training has pods in, and returns its status and the
+   * cluster whose word it is; throws when none can be asked.
+   */
+  review: (token: string, training: string) => Promise<V1TokenReviewStatus & { cluster?: string | null }>;
   memberOf: MemberOf;
   taskPodOf: TaskPodOf;
   now: () => number;
@@ -71,13 +74,14 @@ export class Authenticator {
    */
   async authenticate(authorization: string | undefined, namespace: string, name: string): Promise<Worker> {
     const token = bearerToken(authorization);
-    const identity = await this.#identify(token);
+    const identity = await this.#identify(token, `${namespace}/${name}`);
     if (identity.namespace !== namespace)
       throw new ProtocolError(
         'OtherNamespace',
         `Pod ${identity.namespace}/${identity.pod} may not act for a training in namespace ${namespace}: call with the token of one of that training's own pods.`,
       );
-    const worker = this.#memberOf(`${namespace}/${name}`, identity.pod);
+    // A cluster vouches for its own pods only.
+    const worker = this.#memberOf(`${namespace}/${name}`, identity.pod, identity.cluster);
     if (worker === null)
       throw new ProtocolError(
         'NotAWorker',
@@ -89,8 +93,8 @@ export class Authenticator {
 
   /** The task's pod that `authorization` proves to be calling for itself. Throws as `authenticate` does. */
   async authenticateTask(authorization: string | undefined, namespace: string, pod: string): Promise<TaskPodIdentity> {
-    const identity = await this.#identify(bearerToken(authorization));
-    if (identity.namespace !== namespace || identity.pod !== pod)
+    const identity = await this.#identify(bearerToken(authorization), `${namespace}/${pod}`);
+    if (identity.namespace !== namespace || identity.pod !== pod || identity.cluster !== null)
       throw new ProtocolError(
         'OtherPod',
         `Pod ${identity.namespace}/${identity.pod} may not report for pod ${namespace}/${pod}: call with the name that VICUNA_TASK has.`,
@@ -105,7 +109,7 @@ export class Authenticator {
     return identity;
   }
 
-  async #identify(token: string): Promise<PodIdentity> {
+  async #identify(token: string, training: string): Promise<PodIdentity> {
     const now = this.#now();
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#trusted.get(digest, now);
@@ -119,15 +123,15 @@ export class Authenticator {
     if (running !== undefined) return running;
     if (this.#inFlight.size >= MAX_CONCURRENT_REVIEWS)
       throw new ProtocolError('ReviewUnavailable', 'Too many tokens are being reviewed at once: try again in a second.', 1);
-    const review = this.#reviewOnce(token, digest, claims.expiresAt).finally(() => this.#inFlight.delete(digest));
+    const review = this.#reviewOnce(token, training, digest, claims.expiresAt).finally(() => this.#inFlight.delete(digest));
     this.#inFlight.set(digest, review);
     return review;
   }
 
-  async #reviewOnce(token: string, digest: string, expiresAt: number): Promise<PodIdentity> {
-    let status: V1TokenReviewStatus;
+  async #reviewOnce(token: string, training: string, digest: string, expiresAt: number): Promise<PodIdentity> {
+    let status: V1TokenReviewStatus & { cluster?: string | null };
     try {
-      status = await this.#review(token);
+      status = await this.#review(token, training);
     } catch {
       // The cause is the API server's; the review function's own client counts it. It may quote the request: not passed on.
       throw new ProtocolError('ReviewUnavailable', 'The API server could not review the token: train on and try again in two seconds.', 2);
@@ -196,7 +200,7 @@ function wrongAudience(): ProtocolError {
   );
 }
 
-function identityOf(status: V1TokenReviewStatus): PodIdentity {
+function identityOf(status: V1TokenReviewStatus & { cluster?: string | null }): PodIdentity {
   if (status.authenticated !== true)
     throw new ProtocolError(
       'TokenRefused',
@@ -209,5 +213,5 @@ function identityOf(status: V1TokenReviewStatus): PodIdentity {
   const podUid = status.user?.extra?.['authentication.kubernetes.io/pod-uid']?.[0];
   if (namespace === undefined || !pod || !podUid)
     throw new ProtocolError('NotBoundToPod', 'The token is not bound to a pod: send the projected token of VICUNA_TOKEN_FILE.');
-  return { namespace, pod, podUid };
+  return { namespace, pod, podUid, cluster: status.cluster ?? null };
 }

@@ -38,7 +38,14 @@ describe('a cache of weights on the node', () => {
     const model = serving().spec.models[0];
     if (!model) expect.fail('no model');
     const cached = { ...serving(), spec: { ...serving().spec, weightsCache: { hostPath: '/var/cache/vicuna' } } };
-    const request = { engine: modelContainer(model, 'stable', 'engine'), track: 'stable', pool, replicas: 1, roomToSurge: true } as const;
+    const request = {
+      engine: modelContainer(model, 'stable', 'engine'),
+      track: 'stable',
+      pool,
+      replicas: 1,
+      roomToSurge: true,
+      home: null,
+    } as const;
     const { initContainers, volumes } = replicaDeployment({ ...request, serving: cached }).spec?.template.spec ?? {};
     expect(initContainers).toMatchObject([{ command: ['chown', '1000:1000', '/var/cache/vicuna'], securityContext: { runAsUser: 0 } }]);
     expect(volumes).toContainEqual({ name: 'weights', hostPath: { path: '/var/cache/vicuna', type: 'DirectoryOrCreate' } });
@@ -110,6 +117,7 @@ describe('a replica’s pod', () => {
       pool,
       replicas: 2,
       roomToSurge: false,
+      home: null,
     }).spec?.template;
   };
 
@@ -159,7 +167,7 @@ describe('a model that is published as base and delta', () => {
     const [model] = object.spec.models;
     if (!model) throw new Error('no model');
     const engine = modelContainer(model, track, 'own:1');
-    return replicaDeployment({ serving: object, engine, track, pool, replicas: 1, roomToSurge: true }).spec?.template.spec;
+    return replicaDeployment({ serving: object, engine, track, pool, replicas: 1, roomToSurge: true, home: null }).spec?.template.spec;
   };
   const outputOf = (container?: { args?: string[] }) => container?.args?.at(-1)?.replace('file://', '');
 
@@ -209,7 +217,8 @@ describe('a model that is published as base and delta', () => {
     } as never);
     const group = { name: 'group-1', models: ['one', 'two'], pipeline: 1, tensor: 1, replicas: 1 };
     const engine = groupContainer(object, group, 80, 'own:1');
-    const spec = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true }).spec?.template.spec;
+    const spec = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }).spec
+      ?.template.spec;
     const lines = spec?.containers[0]?.args?.map((line) => (JSON.parse(line) as string[])[2]);
     expect(spec?.initContainers?.map(outputOf)).toEqual(lines);
     expect(new Set(lines).size).toBe(2);
@@ -267,7 +276,7 @@ describe('a group of models', () => {
   } as never);
   const group = { name: 'group-1', models: ['three', 'one'], pipeline: 2, tensor: 2, replicas: 1 };
   const engine = groupContainer(object, group, 80, 'own:1');
-  const deployment = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true });
+  const deployment = replicaDeployment({ serving: object, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null });
 
   it('is one container with all its GPUs, and a server with its own port and share of memory for each model', () => {
     expect(deployment.metadata?.name).toBe('chat-group-1-aws-a');

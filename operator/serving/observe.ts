@@ -1,19 +1,24 @@
 import type { V1Deployment, V1Node, V1Pod } from '@kubernetes/client-node';
+import { interruptionIn } from '../clusters/lost.ts';
 import { POOL_LABEL } from '../pods/labels.ts';
 import { startProblem, unschedulable } from '../pods/problems.ts';
-import { interruptionOfPod } from '../signals/interruption.ts';
 import { DELETION_COST, GATEWAY_CONTAINER, HOLDS_PREFIX, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track } from './names.ts';
 import { ENGINE_CONTAINER } from './replica-deployment.ts';
 import type { ExistingDeployment, GatewayCopy, Replica } from './state.ts';
 
 /** Reduces a replica's pod and its node to what the plan needs to know. */
-export function observeReplica(pod: V1Pod, node: V1Node | undefined, now: number, counted: boolean, neighbours = 0): Replica {
+export function observeReplica(
+  pod: V1Pod,
+  node: V1Node | undefined,
+  now: number,
+  { counted, neighbours = 0, lostSince = null }: { counted: boolean; neighbours?: number; lostSince?: number | null },
+): Replica {
   const { metadata, spec, status } = pod;
   const labels = metadata?.labels ?? {};
   const condition = (type: string) => status?.conditions?.find((c) => c.type === type);
   const ready = condition('Ready');
   const gate = condition(ROUTABLE_GATE);
-  const interruption = interruptionOfPod(pod, node, now);
+  const interruption = interruptionIn(pod, node, lostSince, now);
   return {
     name: metadata?.name ?? '',
     uid: metadata?.uid ?? '',
@@ -57,7 +62,7 @@ function ofItsNode(interruption: Replica['interruption']): Replica['interruption
 }
 
 export function observeGateway(pod: V1Pod, node: V1Node | undefined, now: number): GatewayCopy {
-  const { name, uid, readyAt, ending, interruption } = observeReplica(pod, node, now, true);
+  const { name, uid, readyAt, ending, interruption } = observeReplica(pod, node, now, { counted: true });
   return { name, uid, ready: readyAt !== null, startProblem: startProblem(pod, GATEWAY_CONTAINER), ending, interruption };
 }
 

@@ -8,7 +8,7 @@ import { applyDelta } from './delta.ts';
 import type { EngineContainer } from './engine-container.ts';
 import { GRACE_SECONDS, ROUTING_DELAY_SECONDS } from './engines.ts';
 import { COMPONENT_LABEL, deploymentName, MODEL_LABEL, ROUTABLE_GATE, TRACK_LABEL, type Track, WEIGHTS_DIRECTORY } from './names.ts';
-import { metadataOf } from './owner.ts';
+import { awayLabels, metadataOf } from './owner.ts';
 
 export const ENGINE_CONTAINER = 'engine';
 
@@ -20,20 +20,24 @@ export interface ReplicaRequest {
   readonly replicas: number;
   /** Whether the pool has room for one more replica while a new version is rolled out. */
   readonly roomToSurge: boolean;
+  /** Uid of the operator's own cluster, for a pool in another one; null = the pool is in the own one. */
+  readonly home: string | null;
 }
 
 /** The Deployment of a model's track, or of a group of models, in a pool. */
 export function replicaDeployment(request: ReplicaRequest): V1Deployment {
-  const { serving, engine, track, pool, replicas, roomToSurge } = request;
+  const { serving, engine, track, pool, replicas, roomToSurge, home } = request;
   const poolName = pool.metadata.name ?? '';
   const labels = replicaLabels(serving, engine.name, track);
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: metadataOf(serving, deploymentName(serving.metadata.name ?? '', engine.name, poolName, track), {
-      ...labels,
-      [POOL_LABEL]: poolName,
-    }),
+    metadata: metadataOf(
+      serving,
+      deploymentName(serving.metadata.name ?? '', engine.name, poolName, track),
+      { ...labels, [POOL_LABEL]: poolName },
+      home,
+    ),
     spec: {
       replicas,
       selector: { matchLabels: { ...labels, [POOL_LABEL]: poolName } },
@@ -45,7 +49,7 @@ export function replicaDeployment(request: ReplicaRequest): V1Deployment {
         type: 'RollingUpdate',
         rollingUpdate: roomToSurge || replicas <= 1 ? { maxSurge: 1, maxUnavailable: 0 } : { maxSurge: 0, maxUnavailable: 1 },
       },
-      template: podTemplate(request, { ...labels, ...engine.labels, [POOL_LABEL]: poolName }),
+      template: podTemplate(request, { ...labels, ...engine.labels, [POOL_LABEL]: poolName, ...awayLabels(serving, home) }),
     },
   };
 }

@@ -67,13 +67,18 @@ export class ServingObjects {
     await this.#removeOfGoneModels(serving, units);
   }
 
-  /** Applies an object unless `existing` is what was applied last; undefined if so. */
-  async apply<T extends KubeObject>(type: ResourceType<T>, object: T, existing: T | undefined): Promise<T | undefined> {
+  /** Applies an object unless `existing` is what was applied last; undefined if so. `client` is of the cluster that it is for. */
+  async apply<T extends KubeObject>(
+    type: ResourceType<T>,
+    object: T,
+    existing: T | undefined,
+    client = this.#client,
+  ): Promise<T | undefined> {
     const hash = hashOf(object);
     const annotations = (existing?.metadata as { annotations?: Record<string, string> } | undefined)?.annotations;
     if (annotations?.[APPLIED] === hash && sameReplicas(object, existing)) return undefined;
     const metadata = { ...object.metadata, annotations: { [APPLIED]: hash } };
-    return this.#client.apply(type, { ...object, metadata });
+    return client.apply(type, { ...object, metadata });
   }
 
   forget(key: string): void {

@@ -190,6 +190,7 @@ export function pool(name: string, changes: Partial<PoolView> = {}): PoolView {
     blockedUntil: null,
     remainingLifeHours: null,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...changes,
   };

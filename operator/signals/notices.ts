@@ -8,7 +8,8 @@ export type InterruptionCause =
   | 'eviction'
   | 'preemption'
   | 'deletion'
-  | 'nodeLost';
+  | 'nodeLost'
+  | 'clusterLost';
 
 /** notice: it will go; lost: it is gone; advisory: it may go. */
 export type Effect = 'notice' | 'lost' | 'advisory';
@@ -284,7 +285,7 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     id: 'vicuna-advice',
     cause: 'rebalance',
     effect: 'advisory',
-    words: 'may be taken back, or is to be maintained later (seen by the notifier)',
+    words: 'is at risk of being taken back, or to be maintained later (seen by the notifier)',
     find: announced('RebalanceRecommended', 'MaintenanceScheduled'),
   },
   {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Availability, ageHours, endsFactor, look } from './availability.ts';
+import { type Availability, ageHours, endsFactor, expectedShare, look } from './availability.ts';
 
 const MINUTE = 60;
 /** A pool looked at every ten minutes, '1' = with spot. */
@@ -33,5 +33,21 @@ describe('what is learned of a pool', () => {
   it('learns nothing from a look at the same time or an earlier one', () => {
     const pool = watched('101');
     expect(look(pool, false, pool.lastSeen)).toBe(pool);
+  });
+});
+
+describe('the share of the time ahead with spot', () => {
+  const HOUR = 3_600;
+
+  it('is all while there is spot, and half where nobody has looked', () => {
+    expect(expectedShare(watched('1'), 0, 24)).toBe(1);
+    expect(expectedShare(null, 0, 24)).toBe(0.5);
+  });
+
+  it('is less, the longer the drought has lasted', () => {
+    const drought = (hours: number) => expectedShare({ ...watched('0'), since: -hours * HOUR }, 0, 24);
+    expect(drought(0.1)).toBeGreaterThan(drought(2));
+    expect(drought(2)).toBeGreaterThan(drought(20));
+    expect(drought(20)).toBeGreaterThan(0);
   });
 });

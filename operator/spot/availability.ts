@@ -1,4 +1,4 @@
-import { expectedEnds, type Hazard } from './hazard.ts';
+import { expectedEnds, expectedStayHours, type Hazard } from './hazard.ts';
 
 /** How one pool's spot comes and goes. */
 export interface SpotProcess {
@@ -64,4 +64,19 @@ export function endsFactor({ seen, expected }: EndsSeen): number {
 
 export function ageHours({ since }: Availability, now: number): number {
   return Math.max(0, now - since) / 3_600;
+}
+
+/** Age of a state that is just beginning: the hazard has no end at 0. */
+export const FRESH_HOURS = 0.1;
+/** Of a pool that nobody has looked at. */
+const UNKNOWN_SHARE = 0.5;
+
+/** Share of the time ahead in which the pool will have spot; 1 while it has, for what comes after is decided anew then. */
+export function expectedShare(seen: Availability | null, now: number, aheadHours: number, usual: SpotProcess = USUAL_PROCESS): number {
+  if (seen === null) return UNKNOWN_SHARE;
+  if (seen.available) return 1;
+  const stay = (state: 'up' | 'down', age: number) =>
+    expectedStayHours({ ...usual[state], perHour: usual[state].perHour * endsFactor(seen[state]) }, age, aheadHours);
+  const up = stay('up', FRESH_HOURS);
+  return up / (up + stay('down', ageHours(seen, now)));
 }

@@ -1,17 +1,39 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CadenceInput, checkpointIntervalSeconds } from './cadence.ts';
+import { firstSight } from './availability.ts';
+import { type CadenceInput, checkpointIntervalSeconds, presentLifeSeconds } from './cadence.ts';
 
 describe('checkpoint interval', () => {
   it.each<[string, CadenceInput, number]>([
-    ['is √(2MC) for a small save and no restart', { saveSeconds: 1, restartSeconds: 0, remainingLifeSeconds: 36_000 }, 269],
-    ['counts the restart with the life', { saveSeconds: 10, restartSeconds: 600, remainingLifeSeconds: 3_000 }, 279],
-    ['is never shorter than 30 s', { saveSeconds: 0.001, restartSeconds: 0, remainingLifeSeconds: 60 }, 30],
-    ['is never longer than 30 min', { saveSeconds: 600, restartSeconds: 600, remainingLifeSeconds: 1e7 }, 1_800],
-    ['is the shortest for a free save, however long the life', { saveSeconds: 0, restartSeconds: 0, remainingLifeSeconds: Infinity }, 30],
-    ['is the longest for an endless life', { saveSeconds: 1, restartSeconds: 0, remainingLifeSeconds: Infinity }, 1_800],
+    [
+      'is √(2MC) for a small save and no restart',
+      { saveSeconds: 1, restartSeconds: 0, remainingLifeSeconds: 36_000, noticeSeconds: 0 },
+      269,
+    ],
+    ['counts the restart with the life', { saveSeconds: 10, restartSeconds: 600, remainingLifeSeconds: 3_000, noticeSeconds: 0 }, 279],
+    ['is never shorter than 30 s', { saveSeconds: 0.001, restartSeconds: 0, remainingLifeSeconds: 60, noticeSeconds: 0 }, 30],
+    ['is never longer than 30 min', { saveSeconds: 600, restartSeconds: 600, remainingLifeSeconds: 1e7, noticeSeconds: 0 }, 1_800],
+    [
+      'is the shortest for a free save, however long the life',
+      { saveSeconds: 0, restartSeconds: 0, remainingLifeSeconds: Infinity, noticeSeconds: 0 },
+      30,
+    ],
+    ['is the longest for an endless life', { saveSeconds: 1, restartSeconds: 0, remainingLifeSeconds: Infinity, noticeSeconds: 0 }, 1_800],
   ])('%s', (_, input, seconds) => {
     expect(checkpointIntervalSeconds(input)).toBe(seconds);
+  });
+
+  it('relies on a notice in which a save fits twice', () => {
+    const input = { saveSeconds: 60, restartSeconds: 60, remainingLifeSeconds: 600 };
+    expect(checkpointIntervalSeconds({ ...input, noticeSeconds: 120 })).toBe(1_800);
+    expect(checkpointIntervalSeconds({ ...input, noticeSeconds: 119 })).toBe(checkpointIntervalSeconds({ ...input, noticeSeconds: 0 }));
+  });
+
+  it('reckons with a shorter life of young spot than of old', () => {
+    const aged = (hours: number) => presentLifeSeconds({ ...firstSight(true, 0), since: -hours * 3_600 }, 0);
+    expect(aged(0)).toBe(aged(0.1));
+    expect(aged(1)).toBeCloseTo(3_600 / 0.72);
+    expect(aged(10)).toBeGreaterThan(3 * aged(1));
   });
 
   /** Share of time lost with saves every `interval` seconds: saves themselves, half an interval and a restart per loss. */
@@ -22,6 +44,7 @@ describe('checkpoint interval', () => {
     saveSeconds: fc.double({ min: 0.5, max: 60, noNaN: true }),
     restartSeconds: fc.double({ min: 0, max: 600, noNaN: true }),
     remainingLifeSeconds: fc.double({ min: 1_200, max: 1e6, noNaN: true }),
+    noticeSeconds: fc.constant(0),
   });
 
   it('loses hardly more time than the best interval there is', () => {

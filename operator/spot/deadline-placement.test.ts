@@ -21,6 +21,7 @@ function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     blockedUntil: null,
     remainingLifeHours: null,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...change,
   };

@@ -18,6 +18,7 @@ const pool = (name: string, changes: Partial<PoolView> = {}): PoolView => ({
   blockedUntil: null,
   remainingLifeHours: null,
   seen: null,
+  noticeSeconds: 30,
   egressPerGiB: 0,
   ...changes,
 });

@@ -50,6 +50,14 @@ describe('where to run among several pools', () => {
     expect(choose(pools, { remainingSeconds: 47 * HOUR }).attempts).toEqual([0, 1]);
   });
 
+  it('does not wait for a cheaper pool that has been dry for long', () => {
+    const dry = (hours: number) => ({ ...firstSight(false, 0), since: -hours * HOUR });
+    const pools = (hours: number) => [pool({ spotPrice: 2 }), pool({ region: 'b', seen: dry(hours) })];
+    const wait = { remainingSeconds: 5 * HOUR };
+    expect(choose(pools(0.2), wait).attempts).toEqual([1]);
+    expect(choose(pools(200), { ...wait, remainingSeconds: 32 * HOUR }).attempts).toEqual([1, 0]);
+  });
+
   it('stays where it is unless the move pays for itself', () => {
     const running = { pool: 0, capacity: 'spot' } as const;
     expect(choose([pool(), pool({ spotPrice: 0.99, moveCost: 1 })], { running })).toEqual({ attempts: [], otherwise: running });

@@ -1,4 +1,4 @@
-import { type Availability, ageHours, endsFactor, firstSight, type SpotProcess, USUAL_PROCESS } from './availability.ts';
+import { type Availability, ageHours, endsFactor, expectedShare, firstSight, type SpotProcess, USUAL_PROCESS } from './availability.ts';
 import { expectedStayHours } from './hazard.ts';
 import { chooseBySlack, type Horizon, leastSlack, type SlackPlanner } from './slack-policy.ts';
 
@@ -96,9 +96,11 @@ export function choosePools(
   }
   const price = running === null ? firmPrice : running.capacity === 'spot' ? (pools[running.pool] as PoolTerms).spotPrice : firmPrice;
   if (wish(true, price) !== 'spot') return { attempts: [], otherwise: firmNow(input, firm) };
-  // A pool that costs more than slack is worth over the best is not for now: spot may come back where it is better.
-  const best = Math.min(...good.map((i) => rates[i] as number));
-  const attempts = lasting(good).filter((i) => (rates[i] as number) <= best + worth);
+  // A pool is not for now if another costs less by more than slack is worth; but that one may be dry, and counts as far as it is not.
+  const shares = good.map((i) => expectedShare((pools[i] as PoolTerms).seen, now, (input.deadline - now) / 3_600, process));
+  const attempts = lasting(good).filter((i) =>
+    good.every((better, k) => ((rates[i] as number) - (rates[better] as number)) * (shares[k] as number) <= worth),
+  );
   if (running !== null) return { attempts, otherwise: slack >= input.stepSeconds + input.changeoverSeconds ? stay : firmNow(input, firm) };
   // A lesser on-demand is taken as on-demand of its price would be; unlike on-demand it may be lost, and that needs slack.
   const lesser = pools.flatMap((p, i) =>

@@ -20,6 +20,7 @@ function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     blockedUntil: null,
     remainingLifeHours: 12,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...change,
   };

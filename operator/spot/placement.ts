@@ -75,6 +75,7 @@ const POLICIES: readonly Policy[] = [
   trulySpot, // a spot price at the on-demand price saves nothing and is still taken away
   affordable, // the price limit of the spec
   worthwhileNow, // what the deadline's plan does not want now
+  reachable, // its cluster answers
   notAvoided, // failed in this very decision
   notBlocked, // found dry a short while ago
   hasRoom, // at least the smallest world fits, now or after growing
@@ -84,7 +85,7 @@ const POLICIES: readonly Policy[] = [
 const LASTING: readonly Policy[] = [rightAccelerator, rightCapacity, trulySpot, affordable];
 
 /** Refusals that pass. */
-const PASSING: readonly Policy[] = [notAvoided, notBlocked, hasRoom];
+const PASSING: readonly Policy[] = [reachable, notAvoided, notBlocked, hasRoom];
 
 /** Where to run: the pool that gives most useful time for the money, or why there is none, each pool's refusal by name. */
 export function place(request: PlacementRequest, offered: readonly PoolView[], now: number): Placement {
@@ -214,6 +215,10 @@ function worthwhileNow({ pool, now, plan }: Candidate): Refusal | null {
   if (plan.onDemandAt === null) return { reason: 'NoCapacity', message: 'is not needed to meet the deadline' };
   const retryAt = plan.onDemandAt * 1_000;
   return { reason: 'NoCapacity', message: `starts by itself at ${timeOfDay(retryAt)} to meet the deadline if no spot comes`, retryAt };
+}
+
+function reachable({ pool, now }: Candidate): Refusal | null {
+  return pool.outOfReach === undefined ? null : { reason: 'NoCapacity', message: pool.outOfReach, retryAt: now + 30_000 };
 }
 
 function notAvoided({ request, pool, now }: Candidate): Refusal | null {

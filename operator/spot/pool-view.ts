@@ -18,12 +18,16 @@ export interface PoolView {
   readonly freeSlots: number;
   /** Workers for which an autoscaler may still add nodes. */
   readonly growableSlots: number;
+  /** Why its cluster takes nothing now; absent = it does. */
+  readonly outOfReach?: string;
   /** Nothing new is placed before this time (ms since epoch). */
   readonly blockedUntil: number | null;
   /** Hours that a node is expected to last from now; null = unknown. */
   readonly remainingLifeHours: number | null;
   /** How its spot came and went; null = never looked at. */
   readonly seen: Availability | null;
+  /** Between the notice of a loss and the loss, seconds. */
+  readonly noticeSeconds: number;
   /** US dollars that reading a checkpoint here costs. */
   readonly egressPerGiB: number;
 }

@@ -102,7 +102,7 @@ export class TaskController<T extends TaskObject> {
       placement: object.spec.placement,
       run: runOf(object.status),
       ...observeTasks(pods.byIndex(byOwner, key), uid, nodes, inbox, now),
-      pools: book.views(object.spec.placement.pools?.matchLabels ?? {}, 0),
+      pools: book.viewsAtHome(object.spec.placement.pools?.matchLabels ?? {}, 0),
       problem: hasPod(object) ? null : await this.#missing(object),
       podRefusal: this.#podRefusals.get(key) ?? null,
     };

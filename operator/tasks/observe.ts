@@ -15,7 +15,7 @@ export const ATTEMPT_LABEL = 'vicuna.run/attempt';
 export function observeTasks(
   found: readonly V1Pod[],
   owner: string,
-  nodes: Informer<V1Node>,
+  nodes: Pick<Informer<V1Node>, 'get'>,
   inbox: TaskInbox,
   now: number,
 ): { pods: ReadonlyMap<string, TaskPod>; reports: ReadonlyMap<string, TaskReport> } {

@@ -125,6 +125,7 @@ export function cpuPool(name: string, change: Partial<PoolView> = {}): PoolView 
     blockedUntil: null,
     remainingLifeHours: null,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...change,
   };

@@ -1,4 +1,4 @@
-import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaDataset } from '../api/vicuna-dataset.ts';
@@ -11,13 +11,15 @@ import {
   type VicunaTrainingStatus,
   withDefaults,
 } from '../api/vicuna-training.ts';
-import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
+import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
+import { clusterOf } from '../clusters/located.ts';
+import { ApiError, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
 import { POD, type ResourceType } from '../kube/types.ts';
 import type { WorkQueue } from '../kube/work-queue.ts';
-import { RELEASE_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { OWNER_UID_LABEL, RELEASE_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import type { ReportInbox } from '../server/report-inbox.ts';
@@ -45,6 +47,11 @@ export const BY_GATE = 'gate';
 /** A refused pod is tried again after so long: a quota or policy may have changed. */
 const REFUSED_AGAIN_MS = 30_000;
 
+/** A worker that has reported within this time is not lost. */
+const HEARD_MS = 30_000;
+/** A training is looked at again so soon when nothing can be told yet of the cluster that its workers are in. */
+const UNSETTLED_AGAIN_MS = 500;
+
 /** How long only the cache of this process knows that a world is forming. */
 const FORMING_UNWRITTEN_MS = 5_000;
 /** What tells of it, and what goes on meanwhile. */
@@ -54,10 +61,9 @@ const FORMING_CONDITIONS: readonly string[] = ['Placed', 'Running'];
 export interface TrainingControllerOptions {
   readonly client: KubeClient;
   readonly trainings: Informer<VicunaTraining>;
+  readonly clusters: Clusters;
   readonly datasets: Informer<VicunaDataset>;
   readonly evaluations: Informer<VicunaEvaluation>;
-  readonly pods: Informer<V1Pod>;
-  readonly nodes: Informer<V1Node>;
   readonly queue: WorkQueue;
   readonly book: PoolBook;
   readonly board: WorldBoard;
@@ -88,7 +94,8 @@ export class TrainingController {
   constructor(options: TrainingControllerOptions) {
     this.#o = options;
     this.#listeningSince = options.clock();
-    const { trainings, pods, nodes, queue, book } = options;
+    const { trainings, queue, book, clusters } = options;
+    const { pods, nodes } = clusters;
     trainings.onChange(({ type, object, old }) => {
       const key = keyOf(object);
       if (type === 'updated' && old && sameSpec(object, old)) return; // our own status write
@@ -118,6 +125,13 @@ export class TrainingController {
       if (found) wake(found, 0);
     });
     book.onRoom(() => this.#wakeWaiting());
+    clusters.onHealth((cluster) => {
+      const concerned = (name: string | undefined) => name !== undefined && clusterOfPoolNamed(book, name) === cluster;
+      for (const t of trainings.list()) {
+        if (concerned(t.status?.world?.pool) || concerned(t.status?.next?.pool)) queue.add(keyOf(t), { priority: 1 });
+      }
+      this.#wakeWaiting();
+    });
   }
 
   /** Brings one training ("namespace/name") a step towards its spec. Called by the queue, never twice at a time for one key. */
@@ -125,7 +139,9 @@ export class TrainingController {
     const o = this.#o;
     const [namespace = '', name = ''] = key.split('/');
     const found = o.trainings.get(namespace, name);
+    await this.#removeOrphans(key, found);
     if (!found) return this.#forget(key);
+    if (this.#isUnsettled(found)) return this.#o.queue.addAfter(key, UNSETTLED_AGAIN_MS);
     this.#subscribe(key);
     const unwritten = this.#unwritten.get(key)?.status;
     const training = withDefaults(unwritten ? { ...found, status: unwritten } : found);
@@ -133,6 +149,27 @@ export class TrainingController {
     const state = await this.#observe(key, training, now);
     const plan = planTraining(state, now);
     await this.#act(key, found, training, state, plan);
+  }
+
+  /**
+   * In other clusters nothing is removed with its owner: what belongs to a training that is gone is removed here, at the latest when the
+   * cluster can be reached again.
+   */
+  async #removeOrphans(key: string, training: VicunaTraining | undefined): Promise<void> {
+    const { clusters } = this.#o;
+    for (const pod of clusters.pods.byIndex(BY_TRAINING, key)) {
+      const cluster = clusterOf(pod);
+      if (cluster === null || (training && isOwnedBy(pod, training))) continue;
+      const { namespace, name = '', uid = '' } = pod.metadata ?? {};
+      await clusters.place(cluster)?.client.delete(POD, namespace, name, { uid }).catch(ignoreNotFound);
+    }
+  }
+
+  /** Whether the training has workers in a cluster of which nothing can be told yet, as after the operator's own start. */
+  #isUnsettled({ status }: VicunaTraining): boolean {
+    const { book, clusters } = this.#o;
+    const pools = [status?.world?.pool, status?.next?.pool].filter((name) => name !== undefined);
+    return pools.some((name) => !clusters.isSettled(clusterOfPoolNamed(book, name)));
   }
 
   #subscribe(key: string): void {
@@ -157,11 +194,16 @@ export class TrainingController {
   }
 
   async #observe(key: string, training: VicunaTraining, now: number): Promise<TrainingState> {
-    const { pods, nodes, inbox, book } = this.#o;
-    const own = pods
-      .byIndex(BY_TRAINING, key)
-      .filter((p) => p.metadata?.ownerReferences?.some((r) => r.uid === training.metadata.uid) ?? false);
-    const views = own.map((p) => observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now));
+    const { clusters, inbox, book } = this.#o;
+    const { pods, nodes } = clusters;
+    const own = pods.byIndex(BY_TRAINING, key).filter((p) => isOwnedBy(p, training));
+    const heardAt = new Map(inbox.list(key).map((r) => [r.pod, r.receivedAt]));
+    const views = own.map((p) => {
+      const lostSince = clusters.lostSince(clusterOf(p));
+      // Whoever still reports is not lost, though the API server that knows of it is.
+      const isHeard = now - (heardAt.get(p.metadata?.name ?? '') ?? 0) < HEARD_MS;
+      return observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now, isHeard ? null : lostSince);
+    });
     const byUid = new Map(views.map((v) => [v.name, v.uid]));
     const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
     const { namespace } = training.metadata;
@@ -189,13 +231,14 @@ export class TrainingController {
   }
 
   #observeRelease(key: string, { metadata, spec, status }: VicunaTraining, now: number): TrainingState['release'] {
-    const { pods, nodes, tasks, evaluations, book } = this.#o;
+    const { clusters, tasks, evaluations, book } = this.#o;
+    const { pods, nodes } = clusters;
     const { release } = spec;
     if (release === undefined || status?.phase !== 'Complete') return null;
     const { namespace = 'default', uid = '' } = metadata;
     return {
       ...observeTasks(pods.byIndex(RELEASE_LABEL, key), uid, nodes, tasks, now),
-      pools: book.views(release.placement.pools?.matchLabels ?? {}, 0),
+      pools: book.viewsAtHome(release.placement.pools?.matchLabels ?? {}, 0),
       evaluation: release.gate === undefined ? null : (evaluations.get(namespace, release.gate.evaluation) ?? null),
     };
   }
@@ -292,25 +335,35 @@ export class TrainingController {
   }
 
   async #createPod(training: VicunaTraining, planned: Plan['create'][number], group: PlannedGroup | null): Promise<void> {
-    const { client, pods, book, operatorUrl, podGroups } = this.#o;
+    const { clusters, book, operatorUrl, podGroups } = this.#o;
     const pool: GpuPool | undefined = book.pool(planned.pool);
-    if (!pool) return;
+    const place = pool && clusters.place(clusterOfPool(pool));
+    if (!place) return;
+    const isHome = place.cluster === null;
     const pod = workerPod({
       training,
       ...planned,
       pool,
-      group: podGroups && group ? group.name : null,
-      operatorUrl,
+      group: podGroups && group && isHome ? group.name : null,
+      operatorUrl: pool.spec.cluster?.workerUrl ?? operatorUrl,
+      home: isHome ? null : clusters.homeId,
     });
     try {
-      pods.upsert(await client.create(POD, pod));
+      clusters.pods.upsert(await place.client.create(POD, pod, isHome ? {} : { attempts: 1 }), place.cluster);
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error; // made before a restart, or the cache is behind: it will come by itself
+      if (isAlreadyExists(error)) return; // made before a restart, or the cache is behind: it will come by itself
+      if (isHome || !isNotFound(error)) throw error;
+      const { namespace } = training.metadata;
+      throw new ApiError(
+        422,
+        'Invalid',
+        `cluster ${place.cluster} has no namespace ${namespace}: create it there, with the Secrets that workers need`,
+      );
     }
   }
 
   async #createReleasePod(training: VicunaTraining, planned: NonNullable<Plan['releasePod']>): Promise<void> {
-    const { client, pods, book, operatorUrl } = this.#o;
+    const { client, clusters, book, operatorUrl } = this.#o;
     const { release } = training.spec;
     const pool = planned.pool === null ? null : book.pool(planned.pool);
     if (release === undefined || pool === undefined) return;
@@ -318,15 +371,20 @@ export class TrainingController {
     const program = releaseProgram(training, release);
     const pod = taskPod({ planned, namespace, label: [RELEASE_LABEL, name], owner: ownerOf(training), pool, program, operatorUrl });
     try {
-      pods.upsert(await client.create(POD, pod));
+      clusters.pods.upsert(await client.create(POD, pod));
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
   }
 
   async #removePod(training: VicunaTraining, { name, uid, gracePeriodSeconds }: Plan['remove'][number]): Promise<void> {
+    const { clusters } = this.#o;
+    const { namespace = 'default', name: run } = training.metadata;
+    const pod = clusters.pods.byIndex(BY_TRAINING, `${namespace}/${run}`).find((p) => p.metadata?.uid === uid);
+    const place = clusters.place(pod ? clusterOf(pod) : null);
+    if (place === null) return; // the plan says it again when the cluster can be reached
     const options = { uid, ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) };
-    await this.#o.client.delete(POD, training.metadata.namespace, name, options).catch(ignoreNotFound);
+    await place.client.delete(POD, namespace, name, options).catch(ignoreNotFound);
   }
 
   async #setFinalizer(training: VicunaTraining, change: 'add' | 'remove'): Promise<void> {
@@ -351,6 +409,16 @@ export class TrainingController {
 
 export function keyOf(object: { metadata: { namespace?: string; name?: string } }): string {
   return `${object.metadata.namespace}/${object.metadata.name}`;
+}
+
+/** By a reference at home, by a label in other clusters. */
+function isOwnedBy({ metadata }: V1Pod, { metadata: { uid } }: VicunaTraining): boolean {
+  return metadata?.labels?.[OWNER_UID_LABEL] === uid || (metadata?.ownerReferences?.some((r) => r.uid === uid) ?? false);
+}
+
+function clusterOfPoolNamed(book: PoolBook, name: string): string | null {
+  const pool = book.pool(name);
+  return pool === undefined ? null : clusterOfPool(pool);
 }
 
 function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {

@@ -1,18 +1,90 @@
 import { durationSeconds } from '../api/duration.ts';
 import { type Availability, look } from '../spot/availability.ts';
-import { checkpointIntervalSeconds } from '../spot/cadence.ts';
+import { checkpointIntervalSeconds, presentLifeSeconds } from '../spot/cadence.ts';
 import type { DeadlineTerms } from '../spot/deadline-placement.ts';
 import { type Alternative, type Placement, place } from '../spot/placement.ts';
-import { pricePerHour } from '../spot/pool-view.ts';
+import { type PoolView, pricePerHour } from '../spot/pool-view.ts';
 import { type Draft, isoTime, milliseconds, type StatusWorld } from './draft.ts';
+import { estimateTraining, gib, memoryShortage } from './estimate.ts';
+import { formatParameters } from './model-shape.ts';
 
 /** Training time that a change of place costs until something better is known, seconds. */
 const RESTART_SECONDS = 60;
 /** Assumed stall of a save before one was measured, seconds. */
 const FIRST_SAVE_SECONDS = 5;
 
+/** A decision as placement makes it, or none because the model is too large for every pool that would be right otherwise. */
+export type Choice = Placement | (Omit<Extract<Placement, { pool: null }>, 'reason'> & { readonly reason: 'DoesNotFit' });
+
 /** Where the whole gang should run, by the spec's placement and what is known of the pools; `world` is the one that could go on, if any. */
-export function choosePool(d: Draft, { min, max }: { min: number; max: number }, world: StatusWorld | null = null): Placement {
+export function choosePool(d: Draft, size: { min: number; max: number }, world: StatusWorld | null = null): Choice {
+  const estimate = estimateTraining(d.state.training, d.state.pools);
+  // Of a size that is only guessed nothing is refused.
+  const small = estimate?.isTold ? estimate.pools.filter((p) => p.gpuMemoryGiB !== null && p.leastGiB > p.gpuMemoryGiB) : [];
+  const names = new Set(small.map((p) => p.pool));
+  const choice = placeIn(d, size, world, (pool) => !names.has(pool.name));
+  if (estimate === null || small.length === 0) return choice;
+  const refused = small.flatMap((p): Alternative[] => {
+    const pool = d.state.pools.find(({ name }) => name === p.pool);
+    const verdict = `needs at least ${gib(p.leastGiB)} GiB a GPU, has ${gib(p.gpuMemoryGiB ?? 0)}`;
+    if (!pool) return [];
+    const price = pricePerHour(pool, size.min, d.spec.workers.gpusPerWorker);
+    return [{ pool, pricePerHour: price, effectivePricePerHour: null, lastsHours: pool.remainingLifeHours, verdict }];
+  });
+  const alternatives = [...choice.alternatives, ...refused];
+  const shortage = memoryShortage(estimate);
+  if (choice.pool !== null || shortage === null) return { ...choice, alternatives };
+  const message = `The model is too large: it ${shortage}. Take more workers or larger GPUs, or train an adapter (recipe.overrides.lora)`;
+  return { ...choice, reason: 'DoesNotFit', message, alternatives: [...refused, ...choice.alternatives] };
+}
+
+/** Writes down what the run will take, where that is something else than before: prices move a little all the time. */
+export function keepEstimate(d: Draft): void {
+  const made = estimateTraining(d.state.training, d.state.pools);
+  if (made === null) {
+    delete d.status.estimate;
+    return;
+  }
+  const pools = made.pools.slice(0, KEPT_ALTERNATIVES);
+  const before = d.status.estimate;
+  const isSame = pools.every((p, i) => {
+    const old = before?.pools[i];
+    const near = (a: number | null, b: number | undefined) => (a === null ? b === undefined : Math.abs(a - (b ?? 0)) <= 0.1 * a);
+    return (
+      old?.pool === p.pool &&
+      (old.fits ?? null) === p.fits &&
+      near(p.hours, old.hours) &&
+      near(p.dollars, old.cost === undefined ? undefined : Number(old.cost))
+    );
+  });
+  if (before?.parameters === formatParameters(made.parameters) && before.pools.length === pools.length && isSame) return;
+  d.status.estimate = {
+    parameters: formatParameters(made.parameters),
+    message: made.message.slice(0, LONGEST_MESSAGE),
+    pools: pools.map((p) => ({
+      pool: p.pool,
+      neededMemory: `${gib(p.neededGiB)}Gi`,
+      ...(p.fits === null ? {} : { fits: p.fits }),
+      ...(p.gpuMemoryGiB === null ? {} : { gpuMemory: `${gib(p.gpuMemoryGiB)}Gi` }),
+      ...(p.hours === null ? {} : { hours: Number(p.hours.toFixed(2)) }),
+      ...(p.dollars === null ? {} : { cost: p.dollars.toFixed(2) }),
+    })),
+  };
+}
+
+/** "; needs about 140 GiB a GPU, pool a100 has 40", where that is so of the pool that was chosen; else nothing. */
+export function shortageNote(d: Draft, pool: string): string {
+  const estimate = estimateTraining(d.state.training, d.state.pools);
+  const shortage = estimate === null ? null : memoryShortage(estimate, pool);
+  return shortage === null ? '' : `; by the estimate it ${shortage}`;
+}
+
+function placeIn(
+  d: Draft,
+  { min, max }: { min: number; max: number },
+  world: StatusWorld | null,
+  isOffered: (pool: PoolView) => boolean,
+): Placement {
   const { placement, workers } = d.spec;
   return place(
     {
@@ -27,7 +99,7 @@ export function choosePool(d: Draft, { min, max }: { min: number; max: number },
       avoid: d.avoid,
       restartSeconds: restartSeconds(d),
     },
-    d.state.pools,
+    d.state.pools.filter(isOffered),
     d.now,
   );
 }
@@ -65,7 +137,7 @@ const LONGEST_MESSAGE = 1_024;
 const LONGEST_VERDICT = 256;
 
 /** Writes the decision down, for people and for the next one. */
-export function keepDecision(d: Draft, { message, alternatives, spotSeen }: Placement): void {
+export function keepDecision(d: Draft, { message, alternatives, spotSeen }: Choice): void {
   const before = d.status.placement;
   const kept = alternatives.slice(0, KEPT_ALTERNATIVES);
   const isSame = (a: Alternative, i: number) =>
@@ -94,7 +166,7 @@ const MOVE_MARGIN = 2;
  * Where a training that runs would rather go on: with a deadline where its plan says; without one to spot from on-demand, when what the
  * rest of the run would save is well above what the change-over costs. Null = it stays.
  */
-export function betterPlace(d: Draft, world: StatusWorld): Placement | null {
+export function betterPlace(d: Draft, world: StatusWorld): Choice | null {
   const { progress } = d.status;
   const size = world.members.length;
   if (
@@ -133,13 +205,17 @@ export function checkpointIntervalFor(d: Draft): { seconds: number } | { steps: 
   if (steps) return { steps: Number(steps[1]) };
   if (interval !== 'auto') return { seconds: durationSeconds(interval) };
   const pool = d.state.pools.find((p) => p.name === d.status.pool);
-  const lifeHours = pool?.capacity === 'onDemand' ? 24 * 30 : (pool?.remainingLifeHours ?? 12);
   const members = d.status.next?.members.length ?? 1;
+  const onSpot = pool?.capacity !== 'onDemand';
+  // The first of several nodes that goes counts; and all may go at once, as the pool's spot has come and gone.
+  const nodes = ((onSpot ? (pool?.remainingLifeHours ?? 12) : 24 * 30) * 3_600) / members;
+  const seen = onSpot ? (pool?.seen ?? null) : null;
   return {
     seconds: checkpointIntervalSeconds({
       saveSeconds: d.status.checkpoint?.seconds ?? FIRST_SAVE_SECONDS,
       restartSeconds: RESTART_SECONDS,
-      remainingLifeSeconds: (lifeHours * 3_600) / members,
+      remainingLifeSeconds: seen === null ? nodes : Math.min(nodes, presentLifeSeconds(seen, d.now / 1_000)),
+      noticeSeconds: onSpot ? (pool?.noticeSeconds ?? 0) : 0,
     }),
   };
 }

@@ -670,6 +670,44 @@ describe('what pools learn', () => {
   });
 });
 
+describe('a pool whose cluster cannot be reached', () => {
+  const words = 'cluster west: no answer within 5 s';
+  const outOfReach = (world: World, name: string) => {
+    world.pools = world.pools.map((p) => (p.name === name ? { ...p, freeSlots: 0, growableSlots: 0, outOfReach: words } : p));
+  };
+
+  it('is refused in its words, and another one is taken', () => {
+    const world = new World();
+    outOfReach(world, 'aws-a');
+    world.step();
+    expect(world.status.next?.pool).toBe('gcp-a');
+    expect(world.status.placement?.alternatives).toContainEqual(expect.objectContaining({ pool: 'aws-a', verdict: words }));
+  });
+
+  it('gives up a world that is forming there', () => {
+    const world = new World();
+    world.step();
+    const first = world.status.next?.pool ?? '';
+    outOfReach(world, first);
+    world.step();
+    expect(world.status.next?.pool).not.toBe(first);
+    expect(world.events).toContain('NoCapacity');
+  });
+
+  it('keeps a world that trains there, until its members are lost', () => {
+    const world = new World().running();
+    const pool = world.status.world?.pool ?? '';
+    outOfReach(world, pool);
+    world.step();
+    expect(world.status.next).toBeUndefined();
+    const pods = world.status.world?.members.map((m) => m.pod) ?? [];
+    for (const pod of pods) world.lose(pod);
+    world.step();
+    expect(world.status.next?.pool).not.toBe(pool);
+    expect(world.status.next?.reason).toBe('interruption');
+  });
+});
+
 describe('a save that somebody asks for', () => {
   const ask = (w: World, step: string) => {
     w.training.metadata.annotations = { 'vicuna.run/save-after-step': step };

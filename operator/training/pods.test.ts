@@ -14,7 +14,10 @@ const POOL: GpuPool = poolWithDefaults({
   },
 } as unknown as GpuPool);
 
-function pod(spec: object = {}, group: string | null = null, status: object = {}) {
+function pod(
+  spec: object = {},
+  { group = null, home = null, status = {} }: { group?: string | null; home?: string | null; status?: object } = {},
+) {
   const training = withDefaults({
     metadata: { name: 'run', namespace: 'ml', uid: 'u1' },
     spec: {
@@ -26,7 +29,7 @@ function pod(spec: object = {}, group: string | null = null, status: object = {}
     },
     status,
   } as unknown as VicunaTraining);
-  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, group, operatorUrl: 'http://operator' });
+  return workerPod({ training, name: 'run-g1-0', generation: 1, rank: 0, pool: POOL, group, operatorUrl: 'http://operator', home });
 }
 
 const container = (made = pod()) => made.spec?.containers[0];
@@ -55,9 +58,14 @@ describe("a worker's pod", () => {
   });
 
   it('reads what a VicunaDataset had made as the training began', () => {
-    const made = pod({ dataset: { name: 'chats' } }, null, {
-      dataset: { name: 'chats', uri: 'pvc://d/train', validationUri: 's3://d/val' },
-    });
+    const made = pod(
+      { dataset: { name: 'chats' } },
+      {
+        status: {
+          dataset: { name: 'chats', uri: 'pvc://d/train', validationUri: 's3://d/val' },
+        },
+      },
+    );
     expect(JSON.parse(told(made).VICUNA_CONFIG ?? '').dataset).toEqual({
       uri: 'file:///mnt/claims/d/train',
       validation: { uri: 's3://d/val', everySteps: 100 },
@@ -89,8 +97,16 @@ describe("a worker's pod", () => {
     expect(container()?.resources?.limits).toEqual({ 'nvidia.com/gpu': '8' });
   });
 
+  it('names its owner by a reference at home, and by labels in another cluster, where a reference would have it removed', () => {
+    expect(pod().metadata).toMatchObject({ ownerReferences: [{ name: 'run', uid: 'u1' }] });
+    expect(pod().metadata?.labels).not.toHaveProperty('vicuna.run/home');
+    const away = pod({}, { home: 'home-uid' }).metadata;
+    expect(away).not.toHaveProperty('ownerReferences');
+    expect(away?.labels).toMatchObject({ 'vicuna.run/home': 'home-uid', 'vicuna.run/owner-uid': 'u1' });
+  });
+
   it('belongs to its gang where the cluster schedules gangs', () => {
     expect(pod().spec).not.toHaveProperty('schedulingGroup');
-    expect(pod({}, 'run-g1').spec).toMatchObject({ schedulingGroup: { podGroupName: 'run-g1' } });
+    expect(pod({}, { group: 'run-g1' }).spec).toMatchObject({ schedulingGroup: { podGroupName: 'run-g1' } });
   });
 });

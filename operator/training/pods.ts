@@ -3,7 +3,7 @@ import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { claimVolumes, workerUri } from '../pods/claims.ts';
-import { MANAGED_BY, OPERATOR, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
+import { HOME_LABEL, MANAGED_BY, OPERATOR, OWNER_UID_LABEL, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
 import { resolveRecipe } from './recipe.ts';
 
@@ -24,6 +24,8 @@ export interface WorkerPodRequest {
   readonly group: string | null;
   /** Base URL under which pods reach the operator. */
   readonly operatorUrl: string;
+  /** Uid of the operator's own cluster, for a pod in another one; null = it is in the own one. */
+  readonly home: string | null;
 }
 
 /** Name of the group of the pods that a generation adds. */
@@ -66,6 +68,7 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         [RANK_LABEL]: String(request.rank),
         [POOL_LABEL]: pool.metadata.name ?? '',
         ...(queue ? { [QUEUE_LABEL]: queue } : {}),
+        ...(request.home === null ? {} : { [HOME_LABEL]: request.home, [OWNER_UID_LABEL]: training.metadata.uid ?? '' }),
       },
       annotations: {
         // A worker that is moved by a scale-down saves first; the autoscalers must ask before they take the node for tidiness' sake.
@@ -73,7 +76,8 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
         'karpenter.sh/do-not-disrupt': 'true',
         ...template.metadata?.annotations,
       },
-      ownerReferences: [ownerOf(training)],
+      // An owner that is not in the same cluster would be taken for deleted.
+      ...(request.home === null ? { ownerReferences: [ownerOf(training)] } : {}),
     },
     spec: {
       automountServiceAccountToken: false,
@@ -113,15 +117,19 @@ export function workerPod(request: WorkerPodRequest): V1Pod {
   };
 }
 
-/** How often the loss on a VicunaDataset's validation part is measured, steps. */
-const VALIDATION_STEPS = 100;
+interface TrainedOn {
+  readonly uri: string;
+  readonly validation?: { readonly uri: string; readonly everySteps: number } | undefined;
+}
 
-/** What to train on, and what to measure the loss on: the spec's own URIs, or what its VicunaDataset has made, as the status keeps it. */
-function datasetOf({ spec, status }: VicunaTraining): { uri: string; validation?: { uri: string; everySteps: number } } {
-  const made = status?.dataset;
-  const validation =
-    spec.dataset.validation ?? (made?.validationUri === undefined ? undefined : { uri: made.validationUri, everySteps: VALIDATION_STEPS });
-  return { uri: spec.dataset.uri ?? made?.uri ?? '', ...(validation === undefined ? {} : { validation }) };
+/** Where the spec names no other number. */
+const VALIDATE_EVERY_STEPS = 100;
+
+/** What to train on, and to validate by: the spec's own URIs, or what its VicunaDataset has made, as the status keeps it. */
+function datasetOf({ spec, status }: VicunaTraining): TrainedOn {
+  const { uri = status?.dataset?.uri ?? '', validation } = spec.dataset;
+  const made = status?.dataset?.validationUri;
+  return { uri, validation: validation ?? (made === undefined ? undefined : { uri: made, everySteps: VALIDATE_EVERY_STEPS }) };
 }
 
 /** Ties what is made for a training to it: it is removed with it. */

@@ -186,6 +186,7 @@ export function pool(name: string, change: Partial<PoolView> = {}): PoolView {
     blockedUntil: null,
     remainingLifeHours: null,
     seen: null,
+    noticeSeconds: 30,
     egressPerGiB: 0,
     ...change,
   };

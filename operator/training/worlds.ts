@@ -4,7 +4,7 @@ import { chargeLoss, chargeWaiting, forgetWaiting } from './budget.ts';
 import { type Draft, isoTime, milliseconds, type PlannedGroup, type StatusNext, type StatusWorld } from './draft.ts';
 import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
-import { betterPlace, checkpointIntervalFor, choosePool, keepDecision } from './placement.ts';
+import { betterPlace, checkpointIntervalFor, choosePool, keepDecision, keepEstimate, shortageNote } from './placement.ts';
 import { podGroupName, workerPodName } from './pods.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
@@ -23,6 +23,14 @@ const UNSCHEDULABLE_MS = 15_000;
 export function repairForming(d: Draft): boolean {
   const { next } = d.status;
   if (!next) return false;
+  const pool = d.state.pools.find((p) => p.name === next.pool);
+  // What cannot be made there now is made elsewhere; what was made is removed once the cluster can be reached again.
+  if (pool?.outOfReach !== undefined && next.members.some((m) => !isInWorld(d, m) && d.state.pods.get(m.pod)?.phase !== 'Running')) {
+    d.event('Warning', 'NoCapacity', `${next.pool}: ${pool.outOfReach}; trying elsewhere`);
+    d.avoid.add(next.pool);
+    delete d.status.next;
+    return false;
+  }
   const bad = next.members.filter((m) => {
     const health = healthOf(d.state.pods.get(m.pod));
     if (health === 'absent') return !isNew(d, m, next.generation);
@@ -117,6 +125,7 @@ export function formNext(d: Draft): boolean {
   }
   const better = reason === 'move' && status.world ? betterPlace(d, status.world) : null;
   const choice = better ?? choosePool(d, { min, max });
+  keepEstimate(d);
   if (choice.pool === null) {
     keepDecision(d, choice);
     d.condition('Placed', 'False', choice.reason, choice.message);
@@ -131,7 +140,7 @@ export function formNext(d: Draft): boolean {
   const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   keepDecision(d, choice);
-  d.condition('Placed', 'True', 'Placed', choice.message);
+  d.condition('Placed', 'True', 'Placed', `${choice.message}${shortageNote(d, choice.pool.name)}`);
   return false;
 }
 

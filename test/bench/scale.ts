@@ -230,7 +230,7 @@ const SMALLEST_POD: V1PodTemplateSpec = {
 
 /** A worker's pod, as the operator makes it, without the owner that a Job's pod has of its own. */
 function trainingPod(settings: ScaleSettings): V1PodTemplateSpec {
-  const request = { name: 'worker', generation: 1, rank: 0, group: null, operatorUrl: 'http://10.0.0.1:8080' };
+  const request = { name: 'worker', generation: 1, rank: 0, group: null, home: null, operatorUrl: 'http://10.0.0.1:8080' };
   const training = withDefaults(scaleTraining('training', settings.workers));
   const pool = poolWithDefaults(scalePool(settings));
   const { metadata, spec } = workerPod({ ...request, training, pool });

@@ -14,6 +14,8 @@ export interface PrometheusOptions {
   /** The cluster whose pods are scraped. */
   readonly client: KubeClient;
   readonly scrapeSeconds?: number;
+  /** What it scrapes besides the cluster's pods. */
+  readonly more?: readonly { readonly targets: readonly string[]; readonly labels: Readonly<Record<string, string>> }[];
 }
 
 const LOOK_MS = 500;
@@ -65,9 +67,9 @@ export class Prometheus {
   }
 
   async #writeTargets(): Promise<void> {
-    const { directory, client } = this.#options;
+    const { directory, client, more = [] } = this.#options;
     const file = join(directory, 'targets.json');
-    writeFileSync(`${file}.new`, JSON.stringify(await targets(client)));
+    writeFileSync(`${file}.new`, JSON.stringify([...(await targets(client)), ...more]));
     renameSync(`${file}.new`, file);
   }
 

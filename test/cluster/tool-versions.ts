@@ -57,7 +57,7 @@ export const TOOLS = {
   'ec2-metadata-mock': {
     module: 'github.com/aws/amazon-ec2-metadata-mock',
     version: 'v1.13.0',
-    package: 'github.com/aws/amazon-ec2-metadata-mock/cmd',
+    package: 'github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock',
     seconds: 15,
   },
   kwok: { module: 'sigs.k8s.io/kwok', version: 'v0.8.0', package: 'sigs.k8s.io/kwok/cmd/kwok', seconds: 60 },

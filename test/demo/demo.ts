@@ -88,7 +88,7 @@ async function main(): Promise<number> {
   });
   running.operator = operator;
   await createPools(cluster.client, cluster.pools);
-  await until('the operator leading', 30_000, async () =>
+  await until('the operator leading', 60_000, async () =>
     (await operator.metrics()).includes('leader_election_master_status{name="vicuna-operator"} 1'),
   );
   await until('nodes seen in every pool', 60_000, async () =>

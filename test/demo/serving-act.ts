@@ -115,7 +115,7 @@ function found({ client }: DemoCluster): Promise<VicunaServing> {
 }
 
 async function replicas(cluster: DemoCluster, count: number): Promise<void> {
-  await until(`${count} replicas that answer`, 120_000, async () => {
+  await until(`${count} replicas that answer`, 300_000, async () => {
     const [model] = (await found(cluster)).status?.models ?? [];
     return model?.desired === count && model.ready === count;
   });

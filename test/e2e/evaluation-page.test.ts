@@ -3,10 +3,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
-import type { Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { viewer } from '../../workloads/judge/commands.ts';
-import { type BrowserOptions, openBrowser } from '../browser/chromium.ts';
+import { openBrowser } from '../browser/chromium.ts';
 import { ROOT } from '../cluster/paths.ts';
 
 const EVALUATION = join(ROOT, 'examples', 'evaluation');
@@ -15,37 +15,37 @@ const VICUNA = 'vicuna-13b:20230322-clean-lang';
 
 let scratch: string;
 let site: string;
-let page: Page;
+let context: BrowserContext;
 let close: () => Promise<void>;
+let page: Page;
 let problems: string[];
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'vicuna-viewer-'));
   site = join(scratch, 'blog');
   await viewer(EVALUATION, site);
+  ({ context, close } = await openBrowser());
 });
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-beforeEach(() => {
-  problems = [];
-});
-afterEach(async () => {
+afterAll(async () => {
   await close();
-  expect(problems).toEqual([]);
+  rmSync(scratch, { recursive: true, force: true });
 });
-
-async function open(url: string, options: BrowserOptions = {}): Promise<void> {
-  const opened = await openBrowser(options);
-  close = opened.close;
-  page = opened.context.pages()[0] ?? (await opened.context.newPage());
+beforeEach(async () => {
+  problems = [];
+  page = await context.newPage();
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && problems.push(message.text()));
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('dialog', (dialog) => {
     problems.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
-  await page.goto(url);
-}
+});
+afterEach(async () => {
+  await page.close();
+  expect(problems).toEqual([]);
+});
 
+const open = (url: string) => page.goto(url);
 const home = (directory = site) => `file://${directory}/index.html`;
 const holds = (expression: string) =>
   vi.waitFor(async () => expect(await page.evaluate(`Boolean(${expression})`), expression).toBe(true), { timeout: 10_000, interval: 30 });
@@ -146,7 +146,9 @@ describe('the evaluation page, opened from a file', () => {
   });
 
   it.each(['light', 'dark'] as const)('fits a phone of 360 px, %s', async (colorScheme) => {
-    await open(home(), { viewport: { width: 360, height: 740 }, colorScheme });
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.emulateMedia({ colorScheme });
+    await open(home());
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
     await picture(`phone-${colorScheme}`);
     await page.goto(`${home()}#/61/${encodeURIComponent('gpt-3.5-turbo:20230327')}/${encodeURIComponent(VICUNA)}`);

@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { ALERT_GROUPS, alertRules } from '../../charts/alerts.ts';
-import { METRICS } from '../../operator/server/metrics-table.ts';
-import { gatewayMetricDefinitions } from '../../workloads/gateway/metrics.ts';
 import { ensurePackages } from '../cluster/apt.ts';
 import { PROMETHEUS } from '../cluster/remains.ts';
 import { run } from '../cluster/run.ts';
@@ -276,18 +274,5 @@ describe('alerts', () => {
     const file = join(directory, 'test.yaml');
     writeFileSync(file, stringify({ rule_files: ['alerts.yaml'], evaluation_interval: '1m', tests }));
     expect(await run('promtool', ['test', 'rules', file])).toContain('SUCCESS');
-  });
-
-  it('speak of metrics and labels that there are', () => {
-    const known = new Map([...Object.values(METRICS), ...gatewayMetricDefinitions()].map((m) => [m.name, m]));
-    for (const { name, expr } of alerts)
-      for (const [, metric = '', matchers = ''] of expr.matchAll(
-        /\b((?:vicuna|workqueue|controller_runtime|leader)_\w+)(?:\{([^}]*)\})?/g,
-      )) {
-        if (metric === 'vicuna_run_serving') continue;
-        const definition = known.get(metric.replace(/_bucket$/, ''));
-        expect(definition, `${metric} in ${name}`).toBeDefined();
-        for (const [, label = ''] of matchers.matchAll(/(\w+)[=!]/g)) expect(definition?.labels, `${metric} in ${name}`).toContain(label);
-      }
   });
 });

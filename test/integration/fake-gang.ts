@@ -34,25 +34,31 @@ export async function startFakePool(
   return nodes;
 }
 
+export interface FakeCluster {
+  readonly client: KubeClient;
+  readonly kubeconfig: string;
+}
+
 /** A training whose worker pods are run by kwok and whose supervisors are played by this process. */
 export class FakeGang {
   readonly name: string;
   readonly #client: KubeClient;
-  readonly #kubeconfig: string;
+  readonly #clusters: readonly FakeCluster[];
   readonly #url: () => string;
   readonly #workers = new Map<string, FakeWorker>();
   /** Called with everything that any of the workers is told. */
   onWorld: (world: World) => void = () => undefined;
   #limit = HELD_AT;
 
-  private constructor(client: KubeClient, kubeconfig: string, name: string, url: () => string) {
-    this.#client = client;
-    this.#kubeconfig = kubeconfig;
+  private constructor(clusters: readonly [FakeCluster, ...FakeCluster[]], name: string, url: () => string) {
+    this.#client = clusters[0].client;
+    this.#clusters = clusters;
     this.name = name;
     this.#url = url;
   }
 
-  static async start(client: KubeClient, kubeconfig: string, name: string, url: () => string): Promise<FakeGang> {
+  /** `others` are remote clusters in which its workers may come to run, too. */
+  static async start(client: KubeClient, kubeconfig: string, name: string, url: () => string, ...others: FakeCluster[]): Promise<FakeGang> {
     await client.create(TRAINING, {
       metadata: { name, namespace: 'default' },
       spec: {
@@ -62,7 +68,7 @@ export class FakeGang {
         checkpoint: { storage: `s3://checkpoints/${name}`, interval: '1000steps' },
       },
     } as unknown as VicunaTraining);
-    return new FakeGang(client, kubeconfig, name, url);
+    return new FakeGang([{ client, kubeconfig }, ...others], name, url);
   }
 
   async status(): Promise<VicunaTraining['status']> {
@@ -71,13 +77,13 @@ export class FakeGang {
 
   /** Gives every pod that runs its supervisor. */
   async attend(): Promise<void> {
-    for (const pod of await this.#pods()) {
+    for (const { pod, kubeconfig } of await this.#pods()) {
       const podName = pod.metadata?.name ?? '';
       if (this.#workers.has(podName) || pod.status?.phase !== 'Running') continue;
       const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', podName];
       const token = await run(toolPath('kubectl'), [
         '--kubeconfig',
-        this.#kubeconfig,
+        kubeconfig,
         ...['create', 'token', 'default', '--audience', 'vicuna.run', ...bound],
       ]);
       this.#workers.set(
@@ -94,6 +100,15 @@ export class FakeGang {
         }),
       );
     }
+  }
+
+  /** Cuts the workers that there are now off from the operator; they work on. */
+  mute(): void {
+    for (const worker of this.#workers.values()) worker.isMuted = true;
+  }
+
+  unmute(): void {
+    for (const worker of this.#workers.values()) worker.isMuted = false;
   }
 
   /** Whether these metrics say that the training has come as far as it may. */
@@ -124,14 +139,23 @@ export class FakeGang {
   }
 
   async remove(): Promise<void> {
-    for (const worker of this.#workers.values()) worker.end();
+    this.end();
     await this.#client.delete(TRAINING, 'default', this.name, { propagationPolicy: 'Background' });
     // The garbage collector takes half a minute to learn of a new kind; the next gang needs the GPUs now.
-    for (const pod of await this.#pods())
-      await this.#client.delete(POD, 'default', pod.metadata?.name ?? '', { gracePeriodSeconds: 0 }).catch(() => undefined);
+    for (const { pod, client } of await this.#pods())
+      await client.delete(POD, 'default', pod.metadata?.name ?? '', { gracePeriodSeconds: 0 }).catch(() => undefined);
+  }
+
+  /** Ends what plays its workers. */
+  end(): void {
+    for (const worker of this.#workers.values()) worker.end();
   }
 
   async #pods() {
-    return (await this.#client.list(POD, { namespace: 'default', labelSelector: `vicuna.run/training=${this.name}` })).items;
+    const found = this.#clusters.map(async ({ client, kubeconfig }) => {
+      const { items } = await client.list(POD, { namespace: 'default', labelSelector: `vicuna.run/training=${this.name}` });
+      return items.map((pod) => ({ pod, client, kubeconfig }));
+    });
+    return (await Promise.all(found)).flat();
   }
 }

@@ -16,6 +16,8 @@ export class FakeWorker {
   #checkpoint: Report['checkpoint'];
   #resumed = 0;
   #ended = false;
+  /** Whether its calls do not reach the operator. */
+  isMuted = false;
 
   constructor(options: {
     url: () => string;
@@ -117,6 +119,7 @@ export class FakeWorker {
   }
 
   #call(method: string, path: string, body?: string): Promise<Response> {
+    if (this.isMuted) return Promise.reject(new Error('cut off'));
     const headers = { authorization: `Bearer ${this.#token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
     return fetch(`${this.#url()}/v1/trainings/${this.#training}/${path}`, {
       method,

@@ -119,6 +119,7 @@ async function expectUsable(object: VicunaTraining, pool: GpuPool, name: string,
     rank: 0,
     pool: poolWithDefaults(pool),
     group: null,
+    home: null,
     operatorUrl: 'http://operator',
   });
   try {
@@ -152,12 +153,23 @@ async function expectServable(object: VicunaServing, pool: GpuPool, what: string
   if (!model) expect.fail(`${what}: accepted without a model`);
   const made: [ResourceType<KubeObject>, KubeObject][] = (['stable', 'canary'] as const).map((track) => [
     DEPLOYMENT,
-    replicaDeployment({ serving: full, engine: modelContainer(model, track, 'engine'), track, pool, replicas: 1, roomToSurge: true }),
+    replicaDeployment({
+      serving: full,
+      engine: modelContainer(model, track, 'engine'),
+      track,
+      pool,
+      replicas: 1,
+      roomToSurge: true,
+      home: null,
+    }),
   ]);
   if (full.spec.multiplexing) {
     const group = { name: 'group-00000000', models: full.spec.models.map((m) => m.name), pipeline: 1, tensor: 1, replicas: 1 };
     const engine = groupContainer(full, group, 80, 'engine');
-    made.push([DEPLOYMENT, replicaDeployment({ serving: full, engine, track: 'stable', pool, replicas: 1, roomToSurge: true })]);
+    made.push([
+      DEPLOYMENT,
+      replicaDeployment({ serving: full, engine, track: 'stable', pool, replicas: 1, roomToSurge: true, home: null }),
+    ]);
   }
   const types: Readonly<Record<string, ResourceType<KubeObject>>> = { Deployment: DEPLOYMENT, ConfigMap: CONFIG_MAP, Role: ROLE };
   for (const own of gatewayObjects(full, 'gateway')) {

@@ -49,7 +49,7 @@ export function fleetCases(dir: string, shift = 0): FleetCase[] {
 }
 
 /** One base-17 digit per look, each standing for as many ticks as pass between two. */
-function perTick({ gapSeconds, count }: ZoneFile, tickSeconds: number): Uint8Array {
+export function perTick({ gapSeconds, count }: ZoneFile, tickSeconds: number): Uint8Array {
   const repeat = gapSeconds / tickSeconds;
   const digits = count.join('');
   return Uint8Array.from({ length: digits.length * repeat }, (_, t) => Number.parseInt(digits[Math.floor(t / repeat)] ?? '0', 17));

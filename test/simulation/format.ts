@@ -1,6 +1,19 @@
 import type { Row } from './table.ts';
 
-const HEAD = ['setting', 'policy', 'mean', 'published', 'spread', 'available', 'late', 'launches', 'scenarios', 'seconds'] as const;
+const HEAD = [
+  'setting',
+  'policy',
+  'mean',
+  'published',
+  'spread',
+  'available',
+  'saves',
+  'lost',
+  'late',
+  'launches',
+  'scenarios',
+  'seconds',
+] as const;
 
 /** The rows as a Markdown table, which reads well as plain text, too. */
 export function formatRows(rows: readonly Row[]): string {
@@ -11,6 +24,8 @@ export function formatRows(rows: readonly Row[]): string {
     row.published === null ? '' : row.published.toFixed(2),
     row.spread.toFixed(2),
     row.availability === undefined ? '' : `${row.availability.toFixed(2)} %${published(row)}`,
+    row.saveEveryMinutes === undefined ? '' : `${row.saveEveryMinutes} min`,
+    row.lostHours === undefined ? '' : `${row.lostHours.toFixed(2)} h`,
     `${row.late}`,
     row.launches.toFixed(1),
     `${row.scenarios}`,

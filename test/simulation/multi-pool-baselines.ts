@@ -186,18 +186,21 @@ const byAvailabilityAndPrice = withSelection((scenario) => {
   };
 });
 
-/** Uniform Progress in one pool alone, as table T1 has it: it sees its own pool's spot at every tick, for nothing. */
-export function uniformProgressIn(pool: number): MultiPoolPolicy {
+/** A policy for a single pool, in one pool alone: it sees its own pool's spot at every tick, for nothing. */
+export function inPool(pool: number, policy: SinglePoolPolicy): MultiPoolPolicy {
   return (scenario) => {
-    const { available, onDemandPrice } = poolAt(scenario.pools, pool);
-    const decide = singlePoolUniformProgress({ ...scenario, available, onDemandPrice, spotPrice: onDemandPrice });
+    const { available, onDemandPrice, spotPrice } = poolAt(scenario.pools, pool);
+    const decide = policy({ ...scenario, available, onDemandPrice, spotPrice: spotPrice[0] ?? onDemandPrice });
     return ({ now, tick, running, doneSeconds }, cloud) => {
       const mode = decide({ now, mode: running?.capacity ?? 'idle', doneSeconds, spotAvailable: available[tick] === 1 });
-      if (mode === 'idle') cloud.stop();
+      if (mode === 'idle' || (mode === 'spot' && available[tick] !== 1)) cloud.stop();
       else cloud.launch({ pool, capacity: mode });
     };
   };
 }
+
+/** Uniform Progress in one pool alone, as table T1 has it. */
+export const uniformProgressIn = (pool: number): MultiPoolPolicy => inPool(pool, singlePoolUniformProgress);
 
 /**
  * SkyPilot's managed jobs (0.14), FAILOVER: first where it last ran, then anywhere, cheapest first. They know no deadline and no

@@ -1,10 +1,16 @@
 import { type Availability, look } from '../../operator/spot/availability.ts';
 import { choosePools, type PoolTerms, poolsWorthWaitingFor, processTogether } from '../../operator/spot/multi-pool-policy.ts';
 import { keepPlans } from '../../operator/spot/slack-policy.ts';
+import type { Cadence } from './cadences.ts';
 import { egress, type MultiPoolPolicy } from './multi-pool.ts';
 
+export interface PoolsOptions {
+  /** How often to save on spot; absent = as the scenario says. */
+  readonly cadence?: Cadence;
+}
+
 /** Ours, as the operator runs it, shown the simulator's ticks and the outcome of its own launches. */
-export function poolsPolicy(): MultiPoolPolicy {
+export function poolsPolicy({ cadence }: PoolsOptions = {}): MultiPoolPolicy {
   const planner = keepPlans();
   return (scenario) => {
     const { gapSeconds, durationSeconds, deadlineSeconds, changeoverSeconds, pools } = scenario;
@@ -58,7 +64,15 @@ export function poolsPolicy(): MultiPoolPolicy {
       else if (good.every((pool) => choice.attempts.includes(pool))) together = look(together, false, now, common);
       if (found === undefined && choice.otherwise === 'idle') cloud.stop();
       else if (found === undefined && choice.otherwise !== 'idle') cloud.launch(choice.otherwise);
-      ran = found ?? (choice.otherwise !== 'idle' && choice.otherwise.capacity === 'spot' ? choice.otherwise.pool : null);
+      const on = found ?? (choice.otherwise !== 'idle' && choice.otherwise.capacity === 'spot' ? choice.otherwise.pool : null);
+      if (scenario.effects && cadence) {
+        const { saveSeconds, saveEverySeconds, noticeSeconds } = scenario.effects;
+        const known = on === null ? null : (seen[on] ?? null);
+        cloud.saveEvery(
+          known === null ? saveEverySeconds : cadence({ seen: known, now, saveSeconds, restartSeconds: changeoverSeconds, noticeSeconds }),
+        );
+      }
+      ran = on;
     };
   };
 }

@@ -25,6 +25,8 @@ interface Deadlines {
 
 interface PricedZone {
   readonly available: string;
+  readonly count: readonly (number | null)[];
+  readonly gangSize: number;
   readonly spotPricePerHour: number;
   readonly onDemandPricePerHour: number;
   readonly spotPrice: Steps;
@@ -35,8 +37,11 @@ function startsOf({ windowStartTicks, windowTicks }: Omit<Deadlines, 'ratios'>, 
   return windowStartTicks.map((start) => start + shiftTicks).filter((start) => shiftTicks === 0 || start + windowTicks <= length);
 }
 
-/** Table T3: every window with every ratio of deadline to work that can be met (with 1.00 nothing pays for the first change-over). */
-export function h100Cases(dir: string, shiftTicks = 0): MultiPoolCase[] {
+/**
+ * Table T3: every window with every ratio of deadline to work that can be met (with 1.00 nothing pays for the first change-over). Its
+ * published availability is that of any one of 16 instances; that of all 16 is counted, too.
+ */
+export function h100Cases(dir: string, shiftTicks = 0, counted: 'any' | 'gang' = 'any'): MultiPoolCase[] {
   const root = join(dir, 'h100');
   const file = readJson<Deadlines>(root, 'deadlines.json');
   const { pairs } = readJson<{ pairs: readonly { fromZone: string; toZone: string; usdPerGB: number }[] }>(root, 'egress.json');
@@ -61,12 +66,21 @@ export function h100Cases(dir: string, shiftTicks = 0): MultiPoolCase[] {
         pools: zones.map((z) => ({
           name: z.zone,
           region: region(z.zone),
-          available: ticks(z.available, '1').slice(start, start + file.windowTicks),
+          available: (counted === 'any' ? ticks(z.available, '1') : wholeGang(z.count, z.gangSize)).slice(start, start + file.windowTicks),
           spotPrice: new Float64Array(file.windowTicks).fill(z.spotPricePerHour),
           onDemandPrice: z.onDemandPricePerHour,
         })),
       })),
     );
+}
+
+/** 1 where all were there; a tick without a look is as the one before. */
+function wholeGang(counts: readonly (number | null)[], size: number): Uint8Array {
+  let before = 0;
+  return Uint8Array.from(counts, (count) => {
+    before = count === null ? before : count >= size ? 1 : 0;
+    return before;
+  });
 }
 
 interface Windows extends Omit<Deadlines, 'ratios'> {

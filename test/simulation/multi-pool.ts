@@ -1,3 +1,5 @@
+import { type Effects, Progress } from './progress.ts';
+
 /** One zone's capacity. Prices in US dollars per hour; arrays by tick. */
 export interface Pool {
   readonly name: string;
@@ -27,6 +29,8 @@ export interface MultiPoolScenario {
   readonly freeMoves: boolean;
   /** Whether the tick in which the job ends is billed: the published simulator of tables T3 and T4 leaves it out. */
   readonly billsLastTick: boolean;
+  /** Absent = saves cost nothing and are made all the time, as in the published simulators. */
+  readonly effects?: Effects;
 }
 
 export interface Place {
@@ -39,6 +43,7 @@ export interface MultiPoolMoment {
   readonly now: number;
   readonly tick: number;
   readonly running: Place | null;
+  /** What could not be lost any more. */
   readonly doneSeconds: number;
   /** Of the last change-over, what is still to be waited for. */
   readonly overheadSeconds: number;
@@ -55,6 +60,8 @@ export interface Cloud {
   /** Runs there instead of where the job runs now; false = no spot there, and nothing has changed. */
   launch(place: Place): boolean;
   stop(): void;
+  /** Training time between two saves on spot from now on, seconds. */
+  saveEvery(seconds: number): void;
 }
 
 /** Decides for one job, from tick to tick: made anew for every scenario, so it may keep what it has seen. Only oracles look at the traces. */
@@ -70,6 +77,8 @@ export interface MultiPoolOutcome {
   readonly probes: number;
   /** Where it ended. */
   readonly lastPool: number;
+  /** Training time that was lost with spot, seconds. */
+  readonly lostSeconds: number;
 }
 
 /** Told after every tick where it was spent, what is done and what that has cost: for charts. */
@@ -82,14 +91,24 @@ const PROBE_SECONDS = 60;
  * launch makes no progress for the change-over, which is billed; every tick is billed whole, at its own price; starting in another
  * region than the checkpoint's is billed its egress.
  */
-export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolicy, watch?: MultiPoolWatcher): MultiPoolOutcome {
-  const { gapSeconds: gap, durationSeconds, deadlineSeconds, changeoverSeconds, pools } = scenario;
+export function runMultiPool(given: MultiPoolScenario, policy: MultiPoolPolicy, watch?: MultiPoolWatcher): MultiPoolOutcome {
+  const { effects } = given;
+  const { gapSeconds: gap, deadlineSeconds, pools } = given;
+  // Policies and guards know what saves take: of all training, and of a change-over that is planned.
+  const stretch = effects ? 1 + effects.saveSeconds / effects.saveEverySeconds : 1;
+  const scenario = effects
+    ? { ...given, durationSeconds: given.durationSeconds * stretch, changeoverSeconds: given.changeoverSeconds + effects.saveSeconds }
+    : given;
+  const { durationSeconds } = scenario;
   const decide = policy(scenario);
+  const priceAt = ({ pool, capacity }: Place, tick: number) =>
+    capacity === 'spot' ? (poolAt(pools, pool).spotPrice[tick] as number) : poolAt(pools, pool).onDemandPrice;
+  const progress = new Progress(given.durationSeconds, effects);
   let running: Place | null = null;
   let checkpointAt: number | null = null;
   let overhead = 0;
-  let done = 0;
   let cost = 0;
+  let lostSeconds = 0;
   let [launches, probes, spotTicks, onDemandTicks] = [0, 0, 0, 0];
   let onDemandForGood = false;
   let lastTick = 0;
@@ -100,8 +119,8 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
       const work = Math.max(gap - overhead, 0);
       overhead -= gap - work;
       checkpointAt = running.pool;
-      done = Math.min(durationSeconds, done + work);
-      if (done >= durationSeconds - 1e-6) {
+      progress.run(work, running.capacity === 'spot');
+      if (progress.isDone) {
         const late = now > deadlineSeconds + 1e-6;
         return {
           cost: scenario.billsLastTick ? cost : cost - lastTick,
@@ -112,13 +131,21 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
           onDemandTicks,
           probes,
           lastPool: running.pool,
+          lostSeconds,
         };
       }
     }
     // Of the tick in which the job ends, the published simulator bills no probes either.
     let probed = 0;
     const hasSpot = (pool: number) => poolAt(pools, pool).available[tick] === 1;
-    if (running?.capacity === 'spot' && !hasSpot(running.pool)) running = null;
+    const isLost = running?.capacity === 'spot' && !hasSpot(running.pool);
+    if (isLost) {
+      running = null;
+      lostSeconds += progress.done;
+      progress.lose();
+      lostSeconds -= progress.done;
+    }
+    const done = (running?.capacity === 'spot' ? progress.saved : progress.done) * stretch;
     // What runs at the end of the decision counts: a launch that is given up in the same tick is none.
     const start: Place | null = running;
     let stopped = false;
@@ -141,6 +168,9 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
         running = null;
         stopped = true;
       },
+      saveEvery(seconds) {
+        progress.every = seconds;
+      },
     };
     onDemandForGood ||= now >= deadlineSeconds || (scenario.guard === 'toOnDemand' && mustRun(scenario, now, done));
     if (onDemandForGood) running = onDemandPlace(scenario, running ?? before, checkpointAt, durationSeconds - done);
@@ -151,23 +181,25 @@ export function runMultiPool(scenario: MultiPoolScenario, policy: MultiPoolPolic
     }
     const place = running as Place | null;
     cost += probed;
+    if (start !== null && (stopped || !isSame(place, start))) progress.stop();
     if (place === null) {
-      watch?.(null, done, cost);
+      watch?.(null, progress.done, cost);
       continue;
     }
     if (stopped || !isSame(place, start)) {
       launches++;
       const isFreeMove = scenario.freeMoves && start?.capacity === 'spot' && place.capacity === 'spot';
-      if (!isFreeMove) overhead = changeoverSeconds;
+      const ahead = isLost && effects?.startsAtNotice ? effects.noticeSeconds : 0;
+      if (!isFreeMove) overhead = Math.max(0, given.changeoverSeconds - ahead);
+      cost += (priceAt(place, tick) * ahead) / 3_600;
       cost += egress(scenario, checkpointAt, place.pool);
     }
-    const pool = poolAt(pools, place.pool);
-    lastTick = ((place.capacity === 'spot' ? (pool.spotPrice[tick] as number) : pool.onDemandPrice) * gap) / 3_600;
+    lastTick = (priceAt(place, tick) * gap) / 3_600;
     cost += lastTick;
     lastTick += probed;
     if (place.capacity === 'spot') spotTicks++;
     else onDemandTicks++;
-    watch?.(place, done, cost);
+    watch?.(place, progress.done, cost);
   }
 }
 

@@ -5,6 +5,7 @@ import { h100Cases, type MultiPoolCase, multiRegionCases, v100Cases } from './mu
 import { runSinglePool } from './single-pool.ts';
 import { SINGLE_POOL_BASELINES } from './single-pool-baselines.ts';
 import { slackPolicy } from './single-pool-ours.ts';
+import { SKY_NOMAD_H100, SKY_NOMAD_V100, skyNomad } from './sky-nomad.ts';
 import { type SinglePoolCase, singlePoolCases } from './traces.ts';
 
 /** What a run did, tick by tick: for its chart. Times in seconds, costs in US dollars. */
@@ -49,7 +50,8 @@ export function simulationOf(table: string, dir: string): Simulation | null {
     T4: () => v100Cases(dir),
   };
   const found = cases[table];
-  return found ? multiPool(found(), table === 'T2' ? MULTI_REGION_BASELINES : MULTI_POOL_BASELINES) : null;
+  const nomad = { SkyNomad: skyNomad(table === 'T3' ? SKY_NOMAD_H100 : SKY_NOMAD_V100) };
+  return found ? multiPool(found(), table === 'T2' ? MULTI_REGION_BASELINES : { ...MULTI_POOL_BASELINES, ...nomad }) : null;
 }
 
 function singlePool(cases: readonly SinglePoolCase[]): Simulation {
@@ -71,7 +73,7 @@ function singlePool(cases: readonly SinglePoolCase[]): Simulation {
 
 function multiPool(cases: readonly MultiPoolCase[], baselines: typeof MULTI_POOL_BASELINES): Simulation {
   const policies = { ...baselines, [OURS]: poolsPolicy() };
-  const all = cases.map((c) => ({ ...c, name: c.name.startsWith(c.group) ? c.name : `${c.group}, ${c.name}` }));
+  const all = cases.map((c) => ({ ...c, name: c.group === 'all' || c.name.startsWith(c.group) ? c.name : `${c.group}, ${c.name}` }));
   return {
     scenarios: all.map((c) => c.name),
     policies: Object.keys(policies),

@@ -16,6 +16,10 @@ export interface Row {
   readonly late: number;
   /** Mean over scenarios. */
   readonly launches: number;
+  /** Training time between two saves that suits the policy best of all that were tried, minutes; table T6. */
+  readonly saveEveryMinutes?: number;
+  /** Training time lost with spot, mean over scenarios, hours; table T6. */
+  readonly lostHours?: number;
   /** Share of time with enough ready replicas, percent; table T5. */
   readonly availability?: number;
   /** Published, or reproduced with the authors' own program, on the same inputs; null where there is none. */

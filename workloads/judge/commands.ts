@@ -9,7 +9,7 @@ import { type CostEstimate, estimateCost } from './run/estimate.ts';
 import { evaluate, prepare } from './run/evaluate.ts';
 import { Progress, progressLine } from './run/progress.ts';
 import { stopSignal } from './stop.ts';
-import { asUri, openStorage, readPlace } from './storage.ts';
+import { openStorage, readPlace, writePlace } from './storage.ts';
 import { writeViewer } from './viewer/write.ts';
 
 interface Files {
@@ -87,10 +87,3 @@ function estimateText({ answers, judge, total }: CostEstimate): string {
 }
 
 const writeJson = (place: string, value: object) => writePlace(place, `${JSON.stringify(value, null, 2)}\n`);
-
-async function writePlace(place: string, content: string): Promise<void> {
-  const uri = asUri(place);
-  const at = uri.lastIndexOf('/');
-  const name = uri.slice(at + 1);
-  await (await openStorage(uri.slice(0, at))).write(uri.startsWith('file:') ? decodeURIComponent(name) : name, content);
-}

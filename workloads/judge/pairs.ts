@@ -52,9 +52,10 @@ export function judgedOf(pair: Pair, { questions, about }: EvaluationData, sourc
     const category = categories.get(question) ?? 'general';
     const [ours, theirs] = [find(pair.candidate, null), find(pair.baseline, null)];
     if (ours !== undefined || theirs !== undefined)
-      return { question, category, forward: ofRatings(ours, theirs, source), backward: undefined };
+      return { question, turn, category, forward: ofRatings(ours, theirs, source), backward: undefined };
     return {
       question,
+      turn,
       category,
       forward: opinionOf(find(pair.baseline, pair.candidate), source, false),
       backward: opinionOf(find(pair.candidate, pair.baseline), source, true),

@@ -43,9 +43,10 @@ function head({ questions, judge, reviews, candidate, ...report }: Report): stri
 function totals(set: string, pairs: readonly PairReport[], report: Report): string {
   const [{ candidate = '' } = {}] = pairs;
   const name = nameOf(report, candidate);
+  const differ = pairs.some((p) => p.differences.length > 0);
   const row = (pair: PairReport, source: string, c: Comparison) => [
     nameOf(report, pair.baseline),
-    source,
+    ...(differ ? [source] : []),
     figure(c.baselineTotal),
     figure(c.candidateTotal),
     percent(c.relativeQuality),
@@ -55,11 +56,12 @@ function totals(set: string, pairs: readonly PairReport[], report: Report): stri
     range(c.winRateInterval, percent),
     String(pair.failed),
   ];
-  const differs = (p: PairReport) => p.differences.length > 0;
-  const rows = pairs.flatMap((p) => (differs(p) ? [row(p, 'stored', p.stored), row(p, 'text', p.parsed)] : [row(p, 'both', p.parsed)]));
+  const rows = pairs.flatMap((p) =>
+    p.differences.length > 0 ? [row(p, 'stored', p.stored), row(p, 'text', p.parsed)] : [row(p, 'both', p.parsed)],
+  );
   const columns = [
     'Baseline',
-    'Scores',
+    ...(differ ? ['Scores'] : []),
     'Baseline total',
     `${name} total`,
     'Relative quality',
@@ -146,7 +148,12 @@ function bias(report: Report): string {
   ]);
   if (rows.length === 0) return '';
   const once = report.pairs.every((p) => p.positionBias === null);
-  const note = once ? 'Each pair was judged in one order only: how much a verdict owes to the order cannot be known.\n\n' : '';
+  const note =
+    report.ratings !== null
+      ? 'Each answer was judged alone: there is no order.\n\n'
+      : once
+        ? 'Each pair was judged in one order only: how much a verdict owes to the order cannot be known.\n\n'
+        : '';
   const columns = [
     'Pair',
     'Both orders agree',

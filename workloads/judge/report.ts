@@ -137,10 +137,10 @@ function battlesOf({ candidate, baseline }: Pair, outcomes: readonly Outcome[]):
 }
 
 function lengthBias({ candidate, baseline }: Pair, outcomes: readonly Outcome[], { answers }: EvaluationData): LengthBias | null {
-  const length = (model: string, question: string) => answers.get(model)?.get(question)?.turns.join('').length;
+  const length = (model: string, question: string, turn: number) => answers.get(model)?.get(question)?.turns[turn - 1]?.length;
   let [decided, longerWins] = [0, 0];
-  for (const { verdict, question } of outcomes) {
-    const [ours, theirs] = [length(candidate, question), length(baseline, question)];
+  for (const { verdict, question, turn } of outcomes) {
+    const [ours, theirs] = [length(candidate, question, turn), length(baseline, question, turn)];
     if (verdict === 'tie' || ours === undefined || theirs === undefined || ours === theirs) continue;
     decided++;
     if ((verdict === 'win') === ours > theirs) longerWins++;

@@ -18,8 +18,6 @@ export interface Storage {
   list(directory: string): Promise<string[]>;
 }
 
-export const uriOf = (storage: Storage, path: string) => `${storage.uri}/${path}`;
-
 /** Part of the name of a file that is being written. */
 const PART = '.part-';
 
@@ -80,7 +78,7 @@ class Directory implements Storage {
 
 /** The storage below a URI or a path of this machine. */
 export async function openStorage(place: string): Promise<Storage> {
-  const uri = asUri(place).replace(/\/+$/, '');
+  const uri = asUri(place).replace(/([^:/])\/+$/, '$1');
   if (uri.startsWith('file:///')) return new Directory(fileURLToPath(uri));
   if (uri.startsWith('s3://')) return (await import('./s3.ts')).openBucket(uri);
   throw badConfiguration(`${place} cannot be used: give s3://bucket/prefix, file:///directory or a path`);
@@ -88,16 +86,25 @@ export async function openStorage(place: string): Promise<Storage> {
 
 /** The content of one file, by its URI or path. A file that is not there is refused. */
 export async function readPlace(place: string): Promise<Buffer> {
-  const uri = asUri(place);
-  const at = uri.lastIndexOf('/');
-  const storage = await openStorage(uri.slice(0, at));
-  const content = await storage.read(decodeName(storage, uri.slice(at + 1)));
+  const { storage, name } = await openParent(place);
+  const content = await storage.read(name);
   if (content === null) throw badInput(`${place} is not there: give the URI of a file that can be read`);
   return content;
 }
 
-/** In a file's URI a name may have %20 and the like; an object's key is what it is. */
-const decodeName = (storage: Storage, name: string) => (storage.uri.startsWith('file:') ? decodeURIComponent(name) : name);
+export async function writePlace(place: string, content: string): Promise<void> {
+  const { storage, name } = await openParent(place);
+  await storage.write(name, content);
+}
+
+/** The directory of a file, and its name there. */
+async function openParent(place: string): Promise<{ storage: Storage; name: string }> {
+  const uri = asUri(place);
+  const end = uri.lastIndexOf('/') + 1;
+  const name = uri.slice(end);
+  // In a file's URI a name may have %20 and the like; an object's key is what it is.
+  return { storage: await openStorage(uri.slice(0, end)), name: uri.startsWith('file:') ? decodeURIComponent(name) : name };
+}
 
 export const asUri = (place: string) => (/^[a-z][a-z0-9+.-]*:\/\//.test(place) ? place : pathToFileURL(resolve(place)).href);
 

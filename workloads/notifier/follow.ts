@@ -1,5 +1,5 @@
+import { pause } from '../../operator/kube/pause.ts';
 import type { Announcement, Feed } from './announcement.ts';
-import { pause } from './pause.ts';
 
 /** After failures in a row reads come no closer than this, and never further apart than the 5 s in which a notice must be seen. */
 const LONGEST_PAUSE_MS = 4_000;

@@ -1,10 +1,10 @@
 import type { V1Node } from '@kubernetes/client-node';
 import type { CallOptions, KubeClient } from '../../operator/kube/client.ts';
+import { pause } from '../../operator/kube/pause.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import { type Announcement, mostUrgent } from './announcement.ts';
 import type { Log } from './log.ts';
 import { type Marks, planMarks } from './marks.ts';
-import { pause } from './pause.ts';
 
 /** One request to the API server. Seconds count, and the next try may find another copy of it. */
 const CALL_MS = 5_000;

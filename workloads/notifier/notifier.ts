@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { V1Node } from '@kubernetes/client-node';
 import type { KubeClient } from '../../operator/kube/client.ts';
+import { pause } from '../../operator/kube/pause.ts';
 import { NODE } from '../../operator/kube/types.ts';
 import type { Cloud, Feed } from './announcement.ts';
 import { awsFeeds } from './aws.ts';
@@ -13,7 +14,6 @@ import type { Log } from './log.ts';
 import { cloudOf, hasGpu } from './machine.ts';
 import { NodeMarker } from './marker.ts';
 import { MetadataService } from './metadata.ts';
-import { pause } from './pause.ts';
 
 /** The same for all clouds; Google's by address, since the node's resolver need not know metadata.google.internal. */
 const METADATA_URL = 'http://169.254.169.254';

@@ -96,17 +96,17 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _show(file: str, number: int, record: Any, config: Config, arguments: argparse.Namespace) -> None:
-    parsed = parse(record)
-    found = parsed if isinstance(parsed, Rejected) else clean(parsed, f"record {number}", config.sources[0].format, config)
-    if isinstance(found, Rejected):
-        print(f"{file} record {number}: set aside, {found.reason}" + (f": {found.detail}" if found.detail else ""))
-        return
-    edits = f", changed by {', '.join(sorted(found.edits))}" if found.edits else ""
-    print(f"{file} record {number} ({found.id}): kept, {len(found.messages) // 2} rounds, language {found.language}{edits}")
-    if arguments.show:
-        for at, message in enumerate(found.messages):
-            print(f"\n--- {('user', 'assistant')[at % 2]}\n{message}")
-        print()
+    for parsed, _ in parse(record):
+        found = parsed if isinstance(parsed, Rejected) else clean(parsed, f"record {number}", config.sources[0].format, config)
+        if isinstance(found, Rejected):
+            print(f"{file} record {number}: set aside, {found.reason}" + (f": {found.detail}" if found.detail else ""))
+            continue
+        edits = f", changed by {', '.join(sorted(found.edits))}" if found.edits else ""
+        print(f"{file} record {number} ({found.id}): kept, {len(found.messages) // 2} rounds, language {found.language}{edits}")
+        if arguments.show:
+            for at, message in enumerate(found.messages):
+                print(f"\n--- {('user', 'assistant')[at % 2]}\n{message}")
+            print()
 
 
 def _uri(text: str) -> str:

@@ -12,7 +12,7 @@ from .config import Clean, Config
 from .filters import poor_quality, unsafe
 from .language import language_of
 from .markdown import HtmlError, to_markdown, without_blank_lines
-from .records import MAX_RECORD_BYTES, TooLarge
+from .records import MAX_RECORD_BYTES, TooLarge, salvage
 
 LEAST_CHARACTERS = 16
 RATE_LIMIT = "Too many requests in 1 hour. Try again later."
@@ -74,16 +74,19 @@ class _Reject(Exception):
         self.rejected = Rejected(reason, detail)
 
 
-def parse(record: bytes | TooLarge) -> Any:
-    """The record's JSON value, or Rejected."""
+def parse(record: bytes | TooLarge) -> list[tuple[Any, Any]]:
+    """Pairs (JSON value or Rejected, what it was read from) of a record: one, or several where the record is not JSON, but has
+    whole conversations in it."""
     if isinstance(record, TooLarge):
-        return Rejected("tooLarge", f"more than {MAX_RECORD_BYTES >> 20} MiB")
+        return [(Rejected("tooLarge", f"more than {MAX_RECORD_BYTES >> 20} MiB"), record.beginning.decode(errors="replace"))]
     if not record:
-        return Rejected("notJson", "the file ends before its array does")
+        return [(Rejected("notJson", "the file ends before its array does"), "")]
     try:
-        return json.loads(record)
+        value = json.loads(record)
+        return [(value, value)]
     except (ValueError, RecursionError) as error:
-        return Rejected("notJson", str(error))
+        rejected = Rejected("notJson", str(error))
+    return [(rejected, part.decode(errors="replace")) if isinstance(part, bytes) else (part, part) for part in salvage(record)]
 
 
 def clean(value: Any, fallback_id: str, source_format: str, config: Config) -> Conversation | Rejected:

@@ -30,7 +30,7 @@ class InputFile:
 
 @dataclass
 class InputDigest:
-    """What was found in a file."""
+    """What was found in a file; its records are counted by who parses them."""
 
     records: int = 0
     sha256: str = ""
@@ -50,13 +50,14 @@ def read_batches(file: InputFile, digest: InputDigest) -> Iterator[Batch]:
     with file.storage.open(file.path, "rb") as stream:
 
         def read(size: int) -> bytes:
-            chunk = stream.read(size)
+            # Never less than asked for before the end, so that batches do not depend on how a storage answers.
+            chunk = b""
+            while len(chunk) < size and (more := stream.read(size - len(chunk))):
+                chunk += more
             hashed.update(chunk)
             return chunk
 
-        for batch in batches(file.name, read):
-            digest.records += len(batch.records)
-            yield batch
+        yield from batches(file.name, read)
         while read(1 << 20):
             pass  # what follows the records is white space, but counts in the hash
     digest.sha256 = hashed.hexdigest()

@@ -8,7 +8,7 @@ import pycld2
 
 UNKNOWN = "un"
 # CLD2 refuses these, and nothing in them tells a language.
-_CONTROLS = re.compile(r"[^\S\n]|[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def language_of(text: str) -> str:

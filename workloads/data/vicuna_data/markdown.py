@@ -22,47 +22,17 @@ from selectolax.lexbor import LexborHTMLParser
 MAX_TAGS = 20_000
 MAX_DEPTH = 200
 
-_BLOCKS = frozenset(
-    [
-        "p",
-        "div",
-        "section",
-        "article",
-        "main",
-        "header",
-        "footer",
-        "figure",
-        "figcaption",
-        "details",
-        "summary",
-        "form",
-        "fieldset",
-        "address",
-        "dl",
-        "dt",
-        "dd",
-        "nav",
-        "aside",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "ul",
-        "ol",
-        "pre",
-        "table",
-        "blockquote",
-        "hr",
-        "html",
-        "body",
-    ]
-)
+# fmt: off
+_BLOCKS = frozenset((
+    "p", "div", "section", "article", "main", "header", "footer", "figure", "figcaption", "details", "summary", "form", "fieldset",
+    "address", "dl", "dt", "dd", "nav", "aside", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "pre", "table", "blockquote", "hr",
+    "html", "body",
+))
+# fmt: on
 _SILENT = frozenset(("script", "style", "head", "title", "svg", "template", "noscript", "-comment"))
 _HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
 _EMPHASIS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"}
-_BLANKS = re.compile(r"[ \t\r\f\v]+")
+_BLANKS = re.compile(r"[ \t\r\f\v]*[\t\r\f\v][ \t\r\f\v]*| {2,}")
 _AROUND_NEWLINE = re.compile(r" ?\n ?")
 _COPY = "Copy code"
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,30}")
@@ -157,7 +127,8 @@ class _Writer:
 
     def _inline(self, node: Any, tag: str, depth: int) -> str:
         if tag == "-text":
-            return _AROUND_NEWLINE.sub("\n", _BLANKS.sub(" ", node.text_content or ""))
+            text = _BLANKS.sub(" ", node.text_content or "")
+            return _AROUND_NEWLINE.sub("\n", text) if "\n" in text else text
         if tag == "br":
             return "\n"
         if tag in _SILENT:

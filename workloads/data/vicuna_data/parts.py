@@ -25,7 +25,7 @@ from .clean import Conversation, Rejected, clean, parse
 from .config import Config
 from .duplicates import KEPT, REASONS, hash64, row_type
 from .minhash import signature
-from .records import Batch, TooLarge
+from .records import Batch
 from .split import Piece, split
 from .tokens import Counter, TokenizerText
 
@@ -98,34 +98,30 @@ class Worker:
     def clean(self, part: int, file: int, source_format: str, batch: Batch) -> dict[str, Any]:
         """Cleans a batch of file number `file`. Returns what it wrote last. Raises OSError."""
         near = self._config.clean.near_duplicates is not None and self._config.clean.enabled("nearDuplicates")
-        rows = np.zeros(len(batch.records), dtype=row_type(near))
-        kept = 0
+        rows: list[tuple] = []
         lines = []
         stem = batch.file.rpartition(".")[0]
-        for number, record in enumerate(batch.records, batch.first):
-            value = parse(record)
-            cleaned = value if isinstance(value, Rejected) else clean(value, f"{stem}-{number}", source_format, self._config)
+        found = [
+            (number, f"{stem}-{number}" + (f".{at}" if at else ""), value, original)
+            for number, record in enumerate(batch.records, batch.first)
+            for at, (value, original) in enumerate(parse(record))
+        ]
+        for number, fallback_id, value, original in found:
+            cleaned = value if isinstance(value, Rejected) else clean(value, fallback_id, source_format, self._config)
             if isinstance(cleaned, Rejected):
-                lines.append(_rejected(batch.file, number, cleaned, _original(record, value)))
+                lines.append(_rejected(batch.file, number, cleaned, original))
                 continue
             about = {"file": batch.file, "record": number, "edits": sorted(cleaned.edits), "language": cleaned.language}
             lines.append({**about, "kept": cleaned.value()})
             identity = hash64(cleaned.id) if cleaned.given_id else 0
-            place = hash64(str(self._config.seed), cleaned.id, "" if cleaned.given_id else f"{file} {number}")
-            rows[kept] = (
-                file,
-                number,
-                identity,
-                hash64(*cleaned.messages[:2]),
-                place,
-                *((signature(cleaned.messages),) if near else ()),
-            )
-            kept += 1
+            place = hash64(str(self._config.seed), cleaned.id, "" if cleaned.given_id else str(file))
+            last = (signature(cleaned.messages),) if near else ()
+            rows.append((file, number, identity, hash64(*cleaned.messages[:2]), place, *last))
         content = io.BytesIO()
-        np.save(content, rows[:kept], allow_pickle=False)
+        np.save(content, np.array(rows, dtype=row_type(near)), allow_pickle=False)
         self._write(conversations_name(part), _compressed(lines))
         self._write(rows_name(part), content.getvalue())
-        done = {"records": len(batch.records), "rows": kept}
+        done = {"file": file, "records": len(found), "rows": len(rows)}
         self._write(clean_name(part), json.dumps(done).encode())
         return done
 
@@ -235,13 +231,6 @@ def _rejected(file: str, number: int, why: Rejected, value: Any) -> dict[str, An
     return {name: found for name, found in line.items() if found not in (None, "")}
 
 
-def _original(record: bytes | TooLarge, value: Any) -> Any:
-    """A rejected record as it was, or as text where it is no JSON."""
-    if not isinstance(value, Rejected):
-        return value
-    return (record.beginning if isinstance(record, TooLarge) else record).decode(errors="replace")
-
-
 def _lines(values: list[dict[str, Any]]) -> bytes:
     # Half a surrogate pair, which UTF-8 does not have, stays JSON's escape.
     text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
@@ -267,6 +256,7 @@ _worker: Worker | None = None
 def start(config: Config, tokenizer: TokenizerText, place: Place) -> None:
     """Makes this process a worker, which ends with the process that started it, however that one ends."""
     global _worker
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each core already
     parent = parent_process()
     if parent is not None:
 

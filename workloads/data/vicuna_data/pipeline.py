@@ -147,6 +147,8 @@ class _Run:
                 bytes_done += sizes.pop(part)
                 self._progress.update("clean", bytes_done, total, "bytes")
             counts = [done[part]["rows"] for part in range(len(done))]
+            for result in done.values():
+                digests[result["file"]].records += result["records"]
             known = {"digests": [digest.value() for digest in digests], "rows": counts}
             self._output.write(f"{self._place.work}/{_INPUTS}", json.dumps(known).encode())
         firsts = np.cumsum([0, *counts]).tolist()

@@ -31,7 +31,7 @@ class State:
         """For a person."""
         of = "" if self.total is None else f" of {_amount(self.total, self.unit)}"
         share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
-        left = "" if self.etaSeconds is None else f", {_duration(self.etaSeconds)} left"
+        left = "" if self.etaSeconds is None or self.done == self.total else f", {_duration(self.etaSeconds)} left"
         return f"{self.stage}: {_amount(self.done, self.unit)}{of} {_unit(self.unit)}{share}{left}"
 
 
@@ -58,8 +58,10 @@ class Progress:
         state = State(stage, done, total, unit, eta)
         self._on_state(state)
         ended = done == total
+        if ended and self._printed_at == float("inf"):
+            return
         if ended or now - self._printed_at >= (TERMINAL_SECONDS if self._is_terminal else LINE_SECONDS):
-            self._printed_at = now
+            self._printed_at = float("inf") if ended else now
             end = "\n" if ended or not self._is_terminal else ""
             start = "\r\x1b[K" if self._is_terminal else ""
             print(f"{start}{state.line()}", end=end, file=sys.stderr, flush=True)

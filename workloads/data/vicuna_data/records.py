@@ -1,14 +1,17 @@
 """A stream of bytes → its JSON records, each still as bytes, without holding more than one of them.
 
 The records of a JSON array are found by counting brackets outside of strings, not by parsing: so the parsing is left to all cores,
-and a record that is not JSON spoils itself alone. (An incremental parser such as ijson ends at the first fault of a file.)
+and a record that is not JSON spoils itself alone. (An incremental parser such as ijson ends at the first fault of a file.) Where a
+bracket or a quote is missing, the count is wrong and what follows seems part of the same record: `salvage` finds it in there.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 CHUNK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 32 << 20
@@ -20,6 +23,10 @@ EXCERPT_BYTES = 1000
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _BETWEEN = b", \t\r\n"
+_RECORD_START = re.compile(r'\{\s*"(?:id|conversations|messages|items)"\s*:')
+_LISTS = ("conversations", "messages", "items")
+# Starts that turn out to be none, before the rest is given up.
+_VAIN_STARTS = 100
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,8 @@ def split(read: Callable[[int], bytes], limit: int = MAX_RECORD_BYTES) -> Iterat
     What stands between records of an array and is no comma is a record too, as is an end of file within the array: nothing is
     passed over in silence.
     """
-    begun = read(CHUNK_BYTES)
-    while begun and not begun.removeprefix(b"\xef\xbb\xbf").strip() and (more := read(CHUNK_BYTES)):
+    begun = b""
+    while (len(begun) < 3 or not begun.removeprefix(b"\xef\xbb\xbf").strip()) and (more := read(CHUNK_BYTES)):
         begun += more
     skipped = len(begun) - len(begun.removeprefix(b"\xef\xbb\xbf").lstrip())
     if begun[skipped : skipped + 1] == b"[":
@@ -99,6 +106,36 @@ def _lines(buffer: bytes, start: int, read: Callable[[int], bytes], limit: int) 
         buffer, start = rest + more, 0
 
 
+def salvage(record: bytes) -> list[bytes | dict[str, Any]]:
+    """What is no JSON, in parts: the conversations in it that are whole, as values, and the bytes between them."""
+    parts: list[bytes | dict[str, Any]] = []
+    done = 0
+    for start, end, value in _embedded(record, 0):
+        parts += [record[done:start], value]
+        done = end
+    parts.append(record[done:])
+    return [part for part in parts if not isinstance(part, bytes) or part.strip(_BETWEEN + b"[]")] or [record]
+
+
+def _embedded(content: bytes, at: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(start, end, value) of the whole conversations in a text, from byte `at` on."""
+    text = content.decode(errors="surrogateescape")
+    position, vain = len(content[:at].decode(errors="surrogateescape")), 0
+    counted, offset = 0, 0
+    while vain < _VAIN_STARTS and (found := _RECORD_START.search(text, position)):
+        position = found.end()
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, found.start())
+        except (ValueError, RecursionError):
+            vain += 1
+            continue
+        if any(isinstance(value.get(name), list) for name in _LISTS):
+            start = offset + len(text[counted : found.start()].encode(errors="surrogateescape"))
+            offset = start + len(text[found.start() : end].encode(errors="surrogateescape"))
+            counted = position = end
+            yield start, offset, value
+
+
 class _Scanner:
     """Where in an array we are. Positions are those of `buffer`; what lies before `start` is not needed any more."""
 
@@ -112,6 +149,16 @@ class _Scanner:
         self.in_record = False
         self.excerpt: bytes | None = None
 
+    def back_to_a_start(self, text: bytes) -> bytes | None:
+        """What `text`, which is too large for one record, has before the first whole conversation in it, where the scan goes on;
+        None where there is none."""
+        following = next(_embedded(text, 1), None)
+        if following is None:
+            return None
+        self.start = self.position = self.start + following[0]
+        self.depth, self.in_string, self.in_record = 1, False, False
+        return text[: following[0]].rstrip(_BETWEEN)
+
 
 def _array(buffer: bytes, start: int, read: Callable[[int], bytes], limit: int) -> Iterator[tuple[int, bytes | TooLarge]]:
     scan = _Scanner(buffer, start)
@@ -119,6 +166,10 @@ def _array(buffer: bytes, start: int, read: Callable[[int], bytes], limit: int) 
         yield from _scan(scan, limit)
         rest = scan.buffer[scan.start :]
         if scan.excerpt is None and len(rest) > limit:
+            fragment = scan.back_to_a_start(rest)
+            if fragment is not None:
+                yield scan.base + scan.start, fragment
+                continue
             scan.excerpt = rest[:EXCERPT_BYTES]
         keep = rest if scan.excerpt is None else scan.buffer[scan.position :]
         position = scan.position - (len(scan.buffer) - len(keep))
@@ -161,6 +212,9 @@ def _scan(scan: _Scanner, limit: int) -> Iterator[tuple[int, bytes | TooLarge]]:
             scan.depth -= 1
             if scan.depth == 1 and scan.in_record:
                 record = buffer[scan.start : found.end()]
+                if scan.excerpt is None and len(record) > limit and (fragment := scan.back_to_a_start(record)) is not None:
+                    yield scan.base + scan.start, fragment
+                    continue
                 too_large = scan.excerpt is not None or len(record) > limit
                 yield scan.base + found.end(), TooLarge((scan.excerpt or record)[:EXCERPT_BYTES]) if too_large else record
                 scan.start, scan.excerpt, scan.in_record = found.end(), None, False

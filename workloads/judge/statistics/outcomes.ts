@@ -18,6 +18,8 @@ export interface Opinion {
 /** One question's turn with what was said of it. A null is a review that has no verdict, an undefined one that is not there. */
 export interface Judged {
   readonly question: string;
+  /** Counted from 1. */
+  readonly turn: number;
   readonly category: string;
   /** The baseline's answer stands first. */
   readonly forward: Opinion | null | undefined;
@@ -28,6 +30,7 @@ export interface Judged {
 /** A question's turn with its verdict. */
 export interface Outcome {
   readonly question: string;
+  readonly turn: number;
   readonly category: string;
   readonly verdict: Verdict;
   /** [candidate, baseline]: the mean of both orders. */
@@ -41,13 +44,13 @@ export const verdictOf = ([candidate, baseline]: Scores): Verdict =>
  * The verdict on one turn. With both orders a win or a loss counts only when both say so, else it is a tie; with a review that has no
  * verdict in either order, there is none (llm_judge's rules).
  */
-export function outcomeOf({ question, category, forward, backward }: Judged): Outcome | null {
+export function outcomeOf({ question, turn, category, forward, backward }: Judged): Outcome | null {
   const opinions = [forward, backward].filter((o) => o !== undefined);
   const [one, other] = opinions;
   if (one === undefined || opinions.some((o) => o === null) || one === null) return null;
   const both = other ?? one;
   const verdict = one.verdict === both.verdict ? one.verdict : 'tie';
-  return { question, category, verdict, scores: mean(one.scores, both.scores) };
+  return { question, turn, category, verdict, scores: mean(one.scores, both.scores) };
 }
 
 const mean = (a: Scores | null, b: Scores | null): Scores | null =>

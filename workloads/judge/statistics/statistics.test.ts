@@ -10,6 +10,7 @@ const scored = (candidate: number, baseline: number): Opinion => ({
 });
 const judged = (forward: Judged['forward'], backward?: Judged['backward'], question = 'q', category = 'c'): Judged => ({
   question,
+  turn: 1,
   category,
   forward,
   backward,

@@ -2,6 +2,7 @@ import type { EvaluationData, Review } from '../data.ts';
 import { ratingOf, scoresOf } from '../pairs.ts';
 import type { Report } from '../report.ts';
 import { parseChoice } from '../review-parser.ts';
+import { verdictOf } from '../statistics/outcomes.ts';
 
 // What the page shows, as data: one file for the overview, one for each question.
 
@@ -75,7 +76,7 @@ function shown(review: Review): ShownReview {
     return { ...said, scores: null, better };
   }
   const scores = scoresOf(review, 'parsed');
-  const better = scores === null ? null : scores[0] === scores[1] ? 'tie' : scores[0] > scores[1] ? first : second;
+  const better = scores === null ? null : { win: first, tie: 'tie', loss: second }[verdictOf(scores)];
   const differs = stored?.some((score, i) => score !== scores?.[i]);
   return { ...said, scores, better, stored: differs ? stored : null };
 }

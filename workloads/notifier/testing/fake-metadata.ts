@@ -27,14 +27,15 @@ abstract class FakeMetadata {
 
   protected abstract answer(request: IncomingMessage): Promise<Answer>;
 
-  async start(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1');
+  async start(host = '127.0.0.1'): Promise<this> {
+    this.#server.listen(0, host);
     await once(this.#server, 'listening');
     return this;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${address}:${port}`;
   }
 
   close(): void {

@@ -79,12 +79,21 @@ const KINDS = /** @type {const} */ ([
   ['losses', 'loss'],
 ]);
 
+const legend = (/** @type {string[][]} */ ...entries) =>
+  make('p', { class: 'legend', 'aria-hidden': 'true' }, ...entries.map(([kind, text]) => make('span', { class: kind ?? '' }, text)));
+
+/** Shares of wins, ties and losses in one bar. */
+function stacked(/** @type {Tally} */ tally) {
+  const pieces = KINDS.map(([field, kind]) => {
+    const share = tally[field] / (tally.judged || 1);
+    return bar(`piece ${kind}`, share * 100, share > 0.04 ? String(tally[field]) : '');
+  });
+  return make('span', { class: 'bar', 'aria-hidden': 'true' }, ...pieces);
+}
+
 function winsSection(/** @type {PairReport[]} */ pairs) {
   const row = (/** @type {PairReport} */ pair) => {
     const c = pair.stored;
-    const pieces = KINDS.map(([field, kind]) =>
-      bar(`piece ${kind}`, (c[field] / c.judged) * 100, c[field] / c.judged > 0.04 ? String(c[field]) : ''),
-    );
     return make(
       'li',
       {},
@@ -92,16 +101,15 @@ function winsSection(/** @type {PairReport[]} */ pairs) {
         'a',
         { href: linkTo(pair), 'aria-label': `Against ${nameOf(pair.baseline)}: ${c.wins} wins, ${c.ties} ties, ${c.losses} losses` },
         make('span', { class: 'label' }, nameOf(pair.baseline)),
-        make('span', { class: 'bar stacked', 'aria-hidden': 'true' }, ...pieces),
+        stacked(c),
         make('span', { class: 'value', 'aria-hidden': 'true' }, `${c.wins} · ${c.ties} · ${c.losses}`),
       ),
     );
   };
-  const legend = make('p', { class: 'legend', 'aria-hidden': 'true' }, ...KINDS.map(([, kind]) => make('span', { class: kind }, kind)));
   return section(
     'Win · tie · loss',
-    `Questions on which ${nameOf(pairs[0]?.candidate ?? '')} is better, equal, worse.`,
-    legend,
+    `How often ${nameOf(pairs[0]?.candidate ?? '')} is better, equal, worse.`,
+    legend(...KINDS.map(([, kind]) => [kind, kind])),
     make('ul', { class: 'rows wins' }, ...pairs.map(row)),
   );
 }
@@ -170,6 +178,7 @@ function qualitySection(/** @type {PairReport[]} */ pairs, /** @type {string} */
 
 function categorySection(/** @type {PairReport[]} */ pairs, /** @type {string} */ candidate) {
   const holder = make('div', {});
+  const scores = pairs[0]?.stored.candidateTotal !== null;
   const draw = () => {
     const pair = pairs.find((p) => p.baseline === opponent) ?? pairs.at(-1);
     if (!pair) return;
@@ -185,24 +194,19 @@ function categorySection(/** @type {PairReport[]} */ pairs, /** @type {string} *
     });
     holder.replaceChildren(
       make('div', { class: 'tabs', role: 'group', 'aria-label': 'Opponent' }, ...tabs),
-      make(
-        'p',
-        { class: 'legend', 'aria-hidden': 'true' },
-        make('span', { class: 'win' }, nameOf(candidate)),
-        make('span', { class: 'other' }, nameOf(pair.baseline)),
-      ),
+      scores ? legend(['win', nameOf(candidate)], ['other', nameOf(pair.baseline)]) : legend(...KINDS.map(([, kind]) => [kind, kind])),
       make('ul', { class: 'rows categories' }, ...Object.entries(pair.stored.byCategory).map(([c, t]) => categoryRow(pair, c, t))),
     );
   };
   draw();
-  const scores = pairs[0]?.stored.candidateTotal !== null;
   return section('By category', scores ? 'Mean score of 10, and wins · ties · losses.' : 'Wins · ties · losses.', holder);
 }
 
 function categoryRow(/** @type {PairReport} */ pair, /** @type {string} */ category, /** @type {Tally} */ tally) {
-  const means = [tally.candidateTotal, tally.baselineTotal].map((total) => (total === null ? null : total / tally.judged));
-  const shares = means.map((mean, i) => (mean === null ? (i === 0 ? (tally.winRate ?? 0) : 1 - (tally.winRate ?? 0)) : mean / 10));
-  const said = means[0] === null || means[0] === undefined ? '' : `${figure(means[0])} : ${figure(means[1])}`;
+  const mean = (/** @type {number | null} */ total) => (total === null ? null : total / tally.judged);
+  const [ours, theirs] = [mean(tally.candidateTotal), mean(tally.baselineTotal)];
+  const scored = ours !== null && theirs !== null;
+  const counts = `${tally.wins} · ${tally.ties} · ${tally.losses}`;
   return make(
     'li',
     {},
@@ -210,13 +214,10 @@ function categoryRow(/** @type {PairReport} */ pair, /** @type {string} */ categ
       'a',
       { href: linkTo(pair, category) },
       make('span', { class: 'label' }, category),
-      make(
-        'span',
-        { class: 'bar pair', 'aria-hidden': 'true' },
-        bar('piece win', (shares[0] ?? 0) * 100),
-        bar('piece other', (shares[1] ?? 0) * 100),
-      ),
-      make('span', { class: 'value' }, said, make('small', {}, `${tally.wins} · ${tally.ties} · ${tally.losses}`)),
+      scored
+        ? make('span', { class: 'bar pair', 'aria-hidden': 'true' }, bar('piece win', ours * 10), bar('piece other', theirs * 10))
+        : stacked(tally),
+      make('span', { class: 'value' }, ...(scored ? [`${figure(ours)} : ${figure(theirs)}`, make('small', {}, counts)] : [counts])),
     ),
   );
 }
@@ -277,6 +278,7 @@ function rankingSection() {
 function biasSection(/** @type {PairReport[]} */ pairs) {
   if (pairs.length === 0) return null;
   const once = pairs.every((p) => p.positionBias === null);
+  const alone = overview.report.ratings !== null;
   const items = pairs.flatMap((p) => {
     const said = [];
     if (p.positionBias)
@@ -290,7 +292,11 @@ function biasSection(/** @type {PairReport[]} */ pairs) {
   });
   return section(
     'Bias',
-    once ? 'Each pair was judged in one order only: how much a verdict owes to the order cannot be known.' : '',
+    alone
+      ? 'Each answer was judged alone: there is no order.'
+      : once
+        ? 'Each pair was judged in one order only: how much a verdict owes to the order cannot be known.'
+        : '',
     make('ul', { class: 'plain' }, ...items),
   );
 }

@@ -9,6 +9,9 @@ import { questionLink } from './route.js';
  * @typedef {import('../data-files.ts').ShownReview} ShownReview
  */
 
+/** As the report has it. */
+const TIE = 0.1;
+
 const nameOf = (/** @type {string} */ id) => overview.report.names[id] ?? id;
 
 /** One question with two models' answers, side by side, and what the judge says of them. */
@@ -206,7 +209,7 @@ function verdict(/** @type {ShownReview[]} */ reviews, /** @type {QuestionRoute}
   if (alone.length > 0) {
     const [ours, theirs] = [scoresOf(alone, left)[0], scoresOf(alone, right)[0]];
     if (ours === undefined || theirs === undefined) return null;
-    return ours === theirs ? 'tie' : ours > theirs ? left : right;
+    return Math.abs(ours - theirs) <= TIE ? 'tie' : ours > theirs ? left : right;
   }
   const said = reviews.map((r) => r.better);
   if (said.length === 0 || said.includes(null)) return null;

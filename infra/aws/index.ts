@@ -1,0 +1,4 @@
+// What `pulumi up` runs. The outputs of the stack are what is exported here.
+import { awsProgram } from './program.ts';
+
+export const { kubeconfig, bucket, registry, gateway, cost, keptByDestroy } = await awsProgram();

@@ -1,0 +1,166 @@
+// The real `pulumi` command makes each stack, changes nothing at a second try, and takes it away again, in clouds that are not there. What
+// the stack `aws` puts into Kubernetes goes to a real API server, with Karpenter's own definitions.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
+import { Ownership } from '../cluster/ownership.ts';
+import { run } from '../cluster/run.ts';
+import { ensureTools } from '../cluster/tools.ts';
+import { createEnvironment, type Environment, type EnvironmentOptions, POLICY_PACK } from './automation.ts';
+import type { StackName } from './mocked.ts';
+
+const KARPENTER = ['sigs.k8s.io/karpenter@v1.14.1', 'github.com/aws/karpenter-provider-aws@v1.14.1'];
+
+let tools: Awaited<ReturnType<typeof ensureTools>>;
+const environments: Environment[] = [];
+
+beforeAll(async () => {
+  tools = await ensureTools(['pulumi', 'kubectl'], (tool, how) => console.log(`${how} ${tool} …`));
+}, 1_800_000);
+afterAll(() => {
+  for (const e of environments) e.remove();
+});
+
+async function environment(stack: StackName, options: EnvironmentOptions = {}): Promise<Environment> {
+  const made = await createEnvironment(stack, options);
+  environments.push(made);
+  return made;
+}
+
+const types = (e: Environment) => e.things().map((thing) => thing.type);
+
+describe('stack aws', () => {
+  let directory: string;
+  let ownership: Ownership;
+  let controlPlane: ControlPlane;
+  let aws: Environment;
+  const output: string[] = [];
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'vicuna-infra-'));
+    ownership = Ownership.take(directory);
+    controlPlane = await startControlPlane({ directory });
+    for (const file of await karpenterDefinitions()) await kubectl('apply', '--server-side', '-f', file);
+    aws = await environment('aws', {
+      kubernetes: { kubectl: tools.kubectl, kubeconfig: controlPlane.kubeconfig },
+      secrets: { 'vicuna-aws:huggingFaceToken': 'hf_secret' },
+    });
+  }, 300_000);
+  afterAll(async () => {
+    await controlPlane?.stop();
+    rmSync(directory, { recursive: true, force: true });
+    await ownership?.release();
+  });
+
+  const kubectl = (...args: string[]) => run(tools.kubectl, ['--kubeconfig', controlPlane.kubeconfig, ...args]);
+
+  it('is shown first, with what it costs, and makes nothing; the policy pack has no objection', async () => {
+    const { changeSummary } = await aws.stack.preview({ policyPacks: [POLICY_PACK], onOutput: (text) => output.push(text) });
+    expect(changeSummary.create).toBeGreaterThan(100);
+    expect(aws.things()).toEqual([]);
+    expect(output.join('')).toMatch(/At zero 0\.\d+, at maximum \d+\.\d+\. Spot nodes/);
+    expect(output.join('')).toMatch(/vicuna/);
+  }, 300_000);
+
+  it('is made', async () => {
+    const { summary, outputs } = await aws.stack.up({ policyPacks: [POLICY_PACK] });
+    expect(summary.result).toBe('succeeded');
+    expect(outputs.gateway?.value).toBe('https://chat.example.org');
+    expect(outputs.kubeconfig?.secret).toBe(true);
+    expect(types(aws)).toContain('aws:eks/cluster:Cluster');
+  }, 300_000);
+
+  it('has put into Kubernetes what Karpenter’s and the operator’s own definitions accept', async () => {
+    const names = async (kind: string) =>
+      (await kubectl('get', kind, '-o', 'name'))
+        .trim()
+        .split('\n')
+        .map((line) => line.split('/')[1]);
+    const [nodePools, gpuPools] = [await names('nodepools.karpenter.sh'), await names('gpupools.vicuna.run')];
+    expect(nodePools.filter((name) => name !== 'general')).toEqual(gpuPools);
+    expect(gpuPools).toHaveLength(7);
+    expect(await names('ec2nodeclasses.karpenter.k8s.aws')).toEqual(['general', 'p4d', 'p5']);
+    expect(await kubectl('get', 'secret', 'huggingface', '-n', 'vicuna', '-o', 'jsonpath={.data.HF_TOKEN}')).toBe(
+      Buffer.from('hf_secret').toString('base64'),
+    );
+  });
+
+  it('keeps secrets out of its state', async () => {
+    const state = JSON.stringify(await aws.stack.exportStack());
+    expect(state).not.toContain('hf_secret');
+    expect(state).toContain('ciphertext');
+  });
+
+  it('is not changed by a second up', async () => {
+    const { summary } = await aws.stack.up();
+    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(['same']);
+  }, 300_000);
+
+  it('is not taken away with its data by mistake', async () => {
+    await expect(aws.stack.destroy()).rejects.toThrow(/protect/);
+    expect(types(aws)).toContain('aws:s3/bucket:Bucket');
+    expect(types(aws)).toContain('aws:eks/cluster:Cluster');
+  }, 300_000);
+
+  it('leaves nothing but its data', async () => {
+    await aws.stack.destroy({ excludeProtected: true });
+    expect(types(aws).sort()).toEqual([
+      'aws:s3/bucket:Bucket',
+      'aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration',
+      'aws:s3/bucketOwnershipControls:BucketOwnershipControls',
+      'aws:s3/bucketPolicy:BucketPolicy',
+      'aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock',
+      'aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration',
+      'aws:s3/bucketVersioning:BucketVersioning',
+    ]);
+    expect((await kubectl('get', 'nodepools.karpenter.sh,ec2nodeclasses.karpenter.k8s.aws', '-o', 'name')).trim()).toBe('');
+  }, 300_000);
+
+  it('leaves nothing at all once the data is given up', async () => {
+    await run(tools.pulumi, ['state', 'unprotect', '--all', '--yes', '--stack', 'example'], {
+      cwd: aws.stack.workspace.workDir,
+      env: { ...aws.stack.workspace.envVars },
+    });
+    await aws.stack.destroy();
+    expect(aws.things()).toEqual([]);
+    const { deployment } = await aws.stack.exportStack();
+    expect(deployment.resources ?? []).toEqual([]);
+  }, 300_000);
+});
+
+describe.each<[StackName, string[]]>([
+  ['gcp', ['gcp:container/cluster:Cluster', 'gcp:storage/bucket:Bucket']],
+  ['multi', ['aws:eks/cluster:Cluster', 'gcp:container/cluster:Cluster', 'aws:iam/openIdConnectProvider:OpenIdConnectProvider']],
+])('stack %s', (stack, some) => {
+  it('is made, and leaves nothing but its data', async () => {
+    const cloud = await environment(stack);
+    const { summary } = await cloud.stack.up({ policyPacks: [POLICY_PACK] });
+    expect(summary.result).toBe('succeeded');
+    expect(types(cloud)).toEqual(expect.arrayContaining(some));
+    await cloud.stack.destroy({ excludeProtected: true });
+    // Google's APIs stay switched on: they cost nothing by themselves.
+    expect(types(cloud).filter((type) => !/^aws:s3\/|^gcp:storage\/bucket:|^gcp:projects\/service:/.test(type))).toEqual([]);
+    expect(types(cloud).length).toBeGreaterThan(0);
+  }, 300_000);
+});
+
+/** Karpenter's definitions as its own modules carry them; EC2NodeClass is AWS's. */
+async function karpenterDefinitions(): Promise<string[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'vicuna-infra-modules-'));
+  try {
+    const files: string[] = [];
+    for (const module of KARPENTER) {
+      const info = JSON.parse(
+        await run('go', ['mod', 'download', '-json', module], { cwd: directory, env: { GOFLAGS: '-mod=mod', GOWORK: 'off' } }),
+      );
+      const crds = join(info.Dir, 'pkg', 'apis', 'crds');
+      files.push(...readdirSync(crds).map((file) => join(crds, file)));
+    }
+    // Both modules carry NodePool's; AWS's comes later and knows more of its own labels.
+    return files.filter((file) => /nodepools|nodeclaims|ec2nodeclasses/.test(file));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

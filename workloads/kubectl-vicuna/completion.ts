@@ -1,0 +1,83 @@
+import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import { SERVING } from '../../operator/api/vicuna-serving.ts';
+import { TRAINING } from '../../operator/api/vicuna-training.ts';
+import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
+import { metadataOf, NODE } from '../../operator/kube/types.ts';
+import type { Command } from './command.ts';
+import type { Session } from './session.ts';
+
+/** Candidates for the last word, "text" or "text\tmeaning". */
+export async function candidates(
+  words: readonly string[],
+  commands: readonly Command[],
+  globals: Command['options'],
+  open: () => Promise<Session>,
+): Promise<string[]> {
+  const last = words.at(-1) ?? '';
+  const before = words.slice(0, -1);
+  const command = commands.find((c) => c.name === before[0]);
+  if (before.length === 0) return starting(last, [...commands.map((c) => `${c.name}\t${c.summary}`), 'completion\tScripts for shells']);
+  if (before[0] === 'completion') return starting(last, before.length === 1 ? ['bash', 'zsh', 'fish'] : []);
+  if (command === undefined) return [];
+  if (last.startsWith('-')) {
+    const options = Object.entries({ ...command.options, ...globals });
+    return starting(
+      last,
+      options.map(([name, { meaning }]) => `--${name}\t${meaning}`),
+    );
+  }
+  const flag = before.at(-1) ?? '';
+  const takesValue = Object.entries({ ...command.options, ...globals }).some(
+    ([name, o]) => o.type === 'string' && (flag === `--${name}` || (o.short !== undefined && flag === `-${o.short}`)),
+  );
+  if (takesValue) return flag === '-o' || flag === '--output' ? starting(last, ['json']) : [];
+  return starting(last, await named(command, open));
+}
+
+async function named({ completes }: Command, open: () => Promise<Session>): Promise<string[]> {
+  if (completes === 'none') return [];
+  const session = await open();
+  try {
+    const names = async <T extends KubeObject>(type: ResourceType<T>, prefix = '') => {
+      const options = type.namespaced ? { namespace: session.namespace } : {};
+      const { items } = await session.client.list(type, { ...options, limit: 200, attempts: 1, signal: AbortSignal.timeout(3_000) });
+      return items.map((item) => prefix + (metadataOf(item).name ?? ''));
+    };
+    if (completes === 'training') return await names(TRAINING);
+    if (completes === 'trainingOrNode') return (await Promise.all([names(TRAINING), names(NODE, 'node/')])).flat();
+    return (await Promise.all([names(TRAINING, 'vt/'), names(SERVING, 'vs/'), names(GPU_POOL, 'gp/')])).flat();
+  } finally {
+    session.close();
+  }
+}
+
+function starting(prefix: string, words: readonly string[]): string[] {
+  return words.filter((word) => word.startsWith(prefix));
+}
+
+/** What a shell evaluates to complete `kubectl-vicuna`. kubectl itself completes `kubectl vicuna` by kubectl_complete-vicuna. */
+export const SCRIPTS: Readonly<Record<string, string>> = {
+  bash: `# Load with: source <(kubectl vicuna completion bash)
+_kubectl_vicuna() {
+  local IFS=$'\\n'
+  COMPREPLY=($(kubectl-vicuna __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | grep -v '^:' | cut -f1))
+}
+complete -F _kubectl_vicuna kubectl-vicuna
+`,
+  zsh: `#compdef kubectl-vicuna
+# Load with: source <(kubectl vicuna completion zsh)
+_kubectl_vicuna() {
+  local -a found
+  local line
+  while IFS= read -r line; do
+    [[ $line == :* ]] && continue
+    found+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+  done < <(kubectl-vicuna __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
+  _describe 'kubectl-vicuna' found
+}
+compdef _kubectl_vicuna kubectl-vicuna
+`,
+  fish: `# Load with: kubectl vicuna completion fish | source
+complete -c kubectl-vicuna -f -a '(kubectl-vicuna __complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null | string match -v ":*")'
+`,
+};

@@ -1,0 +1,164 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { GpuPool } from '../../operator/api/gpu-pool.ts';
+import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
+import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import { POD } from '../../operator/kube/types.ts';
+import { POOL_LABEL } from '../../operator/pods/labels.ts';
+import { formatDollars, parseDollars } from '../../operator/spot/ledger.ts';
+import { type Command, text, UsageError } from './command.ts';
+import { money } from './format.ts';
+import { type Paint, table } from './terminal.ts';
+
+/** Money as decimal text of US dollars, like the API's own. */
+export interface CostItem {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly spent: string;
+  readonly onDemand: string;
+  readonly saved: string;
+  readonly gpuHours: number;
+}
+
+export interface PoolCost {
+  readonly name: string;
+  readonly capacity: string;
+  readonly workers: number;
+  readonly perHour: string;
+  readonly onDemandPerHour: string;
+}
+
+export interface CostReport {
+  readonly items: readonly CostItem[];
+  /** What is being paid for now. */
+  readonly pools: readonly PoolCost[];
+  readonly totals: Pick<CostItem, 'spent' | 'onDemand' | 'saved' | 'gpuHours'>;
+}
+
+export interface CostState {
+  readonly trainings: readonly VicunaTraining[];
+  readonly servings: readonly VicunaServing[];
+  readonly pools: readonly GpuPool[];
+  /** Workers and replicas, with what they take. */
+  readonly pods: readonly V1Pod[];
+}
+
+/** Adds up what the statuses say was spent, and the rate at which the pods that hold nodes now are paid for. Pure. */
+export function costReport({ trainings, servings, pools, pods }: CostState): CostReport {
+  const items = [
+    ...trainings.map((t) => itemOf('VicunaTraining', t, t.status?.totals)),
+    ...servings.map((s) => itemOf('VicunaServing', s, s.status?.totals)),
+  ];
+  const sum = (of: (item: CostItem) => string) => formatDollars(items.reduce((total, item) => total + parseDollars(of(item)), 0));
+  return {
+    items,
+    pools: pools.map((pool) => poolCost(pool, pods)),
+    totals: {
+      spent: sum((i) => i.spent),
+      onDemand: sum((i) => i.onDemand),
+      saved: sum((i) => i.saved),
+      gpuHours: Number(items.reduce((total, i) => total + i.gpuHours, 0).toFixed(6)),
+    },
+  };
+}
+
+interface Totals {
+  readonly cost?: string | undefined;
+  readonly onDemandCost?: string | undefined;
+  readonly gpuHours?: number | undefined;
+}
+
+function itemOf(kind: string, { metadata }: { metadata: { namespace?: string; name?: string } }, totals: Totals | undefined): CostItem {
+  const [spent, onDemand] = [parseDollars(totals?.cost), parseDollars(totals?.onDemandCost)];
+  return {
+    kind,
+    namespace: metadata.namespace ?? '',
+    name: metadata.name ?? '',
+    spent: formatDollars(spent),
+    onDemand: formatDollars(onDemand),
+    saved: formatDollars(onDemand - spent),
+    gpuHours: totals?.gpuHours ?? 0,
+  };
+}
+
+/** Pods pay for their share of a node's GPUs, those without GPUs for the node. */
+function poolCost({ metadata, spec }: GpuPool, pods: readonly V1Pod[]): PoolCost {
+  const { count, resourceName } = spec.accelerator;
+  const holding = pods.filter(
+    (p) =>
+      p.metadata?.labels?.[POOL_LABEL] === metadata.name &&
+      p.spec?.nodeName &&
+      (p.status?.phase === 'Running' || p.status?.phase === 'Pending'),
+  );
+  const nodes = holding.reduce((total, pod) => {
+    const gpus = (pod.spec?.containers ?? []).reduce((n, c) => n + Number(c.resources?.limits?.[resourceName] ?? 0), 0);
+    return total + (count === 0 || gpus === 0 ? 1 : gpus / count);
+  }, 0);
+  const price = spec.capacity === 'spot' ? (spec.price.spot ?? spec.price.onDemand) : spec.price.onDemand;
+  return {
+    name: metadata.name ?? '',
+    capacity: spec.capacity,
+    workers: holding.length,
+    perHour: formatDollars(Math.round(nodes * Number(price) * 1e6)),
+    onDemandPerHour: formatDollars(Math.round(nodes * Number(spec.price.onDemand) * 1e6)),
+  };
+}
+
+/** The report as tables. Pure. */
+export function costLines({ items, pools, totals }: CostReport, paint: Paint): string[] {
+  if (items.length === 0) return ['No trainings or servings found.'];
+  const row = (names: string[], { spent, onDemand, saved, gpuHours }: CostReport['totals']) => [
+    ...names,
+    gpuHours.toFixed(2),
+    money(spent),
+    money(onDemand),
+    money(saved),
+    share(saved, onDemand),
+  ];
+  const short: Readonly<Record<string, string>> = { VicunaTraining: 'training', VicunaServing: 'serving' };
+  const [header = '', ...rows] = table(
+    ['KIND', 'NAMESPACE', 'NAME', 'GPU HOURS', 'SPENT', 'ON DEMAND', 'SAVED', 'SAVED %'],
+    [...items.map((i) => row([short[i.kind] ?? i.kind, i.namespace, i.name], i)), row(['total', '', ''], totals)],
+  );
+  const last = rows.pop() ?? '';
+  const busy = pools.filter((p) => p.workers > 0);
+  const [poolHeader = '', ...poolRows] = table(
+    ['POOL', 'CAPACITY', 'WORKERS', 'NOW $/H', 'ON DEMAND $/H'],
+    busy.map((p) => [p.name, p.capacity, String(p.workers), money(p.perHour), money(p.onDemandPerHour)]),
+  );
+  return [
+    paint.bold(header),
+    ...rows,
+    paint.bold(last),
+    '',
+    ...(busy.length === 0 ? ['Nothing is being paid for now.'] : [paint.bold(poolHeader), ...poolRows]),
+  ];
+}
+
+function share(saved: string, onDemand: string): string {
+  return Number(onDemand) === 0 ? '-' : `${Math.round((100 * Number(saved)) / Number(onDemand))}%`;
+}
+
+export const cost: Command = {
+  name: 'cost',
+  usage: '[-n NAMESPACE | -A] [-o json]',
+  summary: 'What was spent, what on-demand would have cost, what is saved, and what each pool costs now',
+  help: ['From the status of the objects that exist: what was deleted is no longer counted.'],
+  options: { output: { type: 'string', short: 'o', meaning: 'json for programs (default: tables)', value: 'FORMAT' } },
+  completes: 'none',
+  async run({ session, screen, paint }, _positionals, values) {
+    const output = text(values, 'output');
+    if (output !== undefined && output !== 'json') throw new UsageError(`-o "${output}" is not known: json is`);
+    const inScope = session.scope === undefined ? {} : { namespace: session.scope };
+    const [trainings, servings, pools, pods] = await Promise.all([
+      session.trainings(),
+      session.servings(),
+      session.pools(),
+      session.client.list(POD, { labelSelector: POOL_LABEL, ...inScope }),
+    ]);
+    const report = costReport({ trainings, servings, pools, pods: pods.items });
+    if (output === 'json') screen.write(`${JSON.stringify(report, null, 2)}\n`);
+    else for (const line of costLines(report, paint)) screen.write(`${line}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,137 @@
+// The logs of a run that moves while they are followed, from a server that answers as the API server does.
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KubeClient } from '../../operator/kube/client.ts';
+import type { Context } from './command.ts';
+import { logs } from './logs.ts';
+import { NO_PAINT, type Screen } from './terminal.ts';
+
+interface FakePod {
+  readonly generation: number;
+  readonly rank: number;
+  /** Lines "TIME text"; null = its container has not started. */
+  readonly lines: readonly string[] | null;
+}
+
+class FakeServer {
+  pods: FakePod[] = [];
+  phase = 'Running';
+  readonly queries: URLSearchParams[] = [];
+  /** Logs that are being followed. */
+  readonly open = new Map<string, ServerResponse>();
+  readonly #server: Server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
+    const send = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
+    if (pathname.endsWith('/vicunatrainings/run')) return send(200, { metadata: { name: 'run' }, status: { phase: this.phase } });
+    if (pathname === '/api/v1/namespaces/ml/pods') return send(200, { metadata: {}, items: this.pods.map(podOf) });
+    const name = /\/pods\/([^/]+)\/log$/.exec(pathname)?.[1] ?? '';
+    const pod = this.pods.find((p) => nameOf(p) === name);
+    if (!pod) return send(404, { reason: 'NotFound', message: `${pathname} not found` });
+    this.queries.push(searchParams);
+    if (pod.lines === null)
+      return send(400, { reason: 'BadRequest', message: 'container "trainer" is waiting to start: ContainerCreating' });
+    response.writeHead(200);
+    response.write(pod.lines.map((l) => `${l}\n`).join(''));
+    if (searchParams.get('follow')) this.open.set(name, response);
+    else response.end();
+  });
+
+  async start(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+const nameOf = ({ generation, rank }: FakePod) => `run-g${generation}-${rank}`;
+const podOf = (p: FakePod) => ({
+  metadata: { name: nameOf(p), labels: { 'vicuna.run/generation': String(p.generation), 'vicuna.run/rank': String(p.rank) } },
+});
+
+let server: FakeServer;
+let client: KubeClient;
+let out: string[];
+let aside: string[];
+let stop: AbortController;
+beforeEach(async () => {
+  server = new FakeServer();
+  client = new KubeClient({ server: await server.start(), rejectUnauthorized: true });
+  out = [];
+  aside = [];
+  stop = new AbortController();
+});
+afterEach(() => {
+  client.close();
+  server.close();
+});
+
+function run(values: Record<string, string | boolean> = {}): Promise<number> {
+  const screen = (lines: string[]): Screen => ({ isTTY: false, columns: 80, rows: 24, write: (text) => void lines.push(text.trimEnd()) });
+  const session = {
+    client,
+    namespace: 'ml',
+    training: () =>
+      client.get({ group: 'vicuna.run', version: 'v1alpha1', kind: 'T', plural: 'vicunatrainings', namespaced: true }, 'ml', 'run'),
+  };
+  const context = { session, screen: screen(out), aside: screen(aside), paint: NO_PAINT, now: Date.now, signal: stop.signal, ask: null };
+  return logs.run(context as unknown as Context, ['run'], values);
+}
+
+describe('kubectl vicuna logs', () => {
+  it('prints all pods’ lines in the order of their times', async () => {
+    server.pods = [
+      { generation: 2, rank: 0, lines: ['2026-01-01T00:00:03.1Z resumed at step 5', '2026-01-01T00:00:05Z step 6'] },
+      { generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z step 1', '2026-01-01T00:00:04Z stopped'] },
+      { generation: 1, rank: 1, lines: ['2026-01-01T00:00:02Z step 1'] },
+    ];
+    expect(await run()).toBe(0);
+    expect(out).toEqual(['g1/0 │ step 1', 'g1/1 │ step 1', 'g2/0 │ resumed at step 5', 'g1/0 │ stopped', 'g2/0 │ step 6']);
+  });
+
+  it('asks the server for what was asked of it', async () => {
+    server.pods = [{ generation: 1, rank: 0, lines: [] }];
+    await run({ since: '1h30m', tail: '10' });
+    expect(Object.fromEntries(server.queries[0] ?? [])).toEqual({
+      container: 'trainer',
+      timestamps: 'true',
+      sinceSeconds: '5400',
+      tailLines: '10',
+    });
+  });
+
+  it('prints what there is when one pod has nothing to show, says why, and is no success', async () => {
+    server.pods = [
+      { generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z step 1'] },
+      { generation: 1, rank: 1, lines: null },
+    ];
+    expect(await run()).toBe(1);
+    expect(out).toEqual(['g1/0 │ step 1']);
+    expect(aside).toEqual(['g1/1: container "trainer" is waiting to start: ContainerCreating']);
+  });
+
+  it('says where the logs are when no pod is left', async () => {
+    server.phase = 'Complete';
+    await expect(run()).rejects.toThrow('training "run" (Complete) has no such pods now: their logs went with them');
+    await expect(run({ since: 'yesterday' })).rejects.toThrow('--since: "yesterday" is no duration');
+  });
+
+  it('follows a run into its next generation, and ends with it', async () => {
+    server.pods = [{ generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z step 1'] }];
+    const done = run({ follow: true });
+    await expect.poll(() => out).toEqual(['g1/0 │ step 1']);
+    server.pods = [{ generation: 2, rank: 0, lines: ['2026-01-01T00:00:09Z step 2'] }];
+    server.open.get('run-g1-0')?.end('2026-01-01T00:00:02Z killed\n');
+    await expect.poll(() => out, { timeout: 5_000 }).toEqual(['g1/0 │ step 1', 'g1/0 │ killed', 'g2/0 │ step 2']);
+    server.phase = 'Complete';
+    server.open.get('run-g2-0')?.end();
+    expect(await done).toBe(0);
+    expect(aside).toEqual(['The training is complete.']);
+  }, 15_000);
+});
