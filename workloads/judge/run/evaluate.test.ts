@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { judgeResultSchema, parseJudgeTask } from '../config.ts';
 import { readEvaluation } from '../data.ts';
 import { makeReport } from '../report.ts';
@@ -14,6 +14,9 @@ import { Progress, type Step } from './progress.ts';
 const ANSWERS = join(import.meta.dirname, '..', '..', '..', 'examples', 'evaluation', 'answer');
 const PRICE = { input: 30, output: 60 };
 const ENV = { JUDGE_KEY: 'sk-judge', MODEL_KEY: 'sk-model' };
+
+/** On a busy machine. */
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let scratch: string;
 let judge: FakeEndpoint;
