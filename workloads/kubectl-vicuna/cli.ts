@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { estimateTraining } from '../../operator/training/estimate.ts';
 import { checkpoint } from './checkpoint.ts';
 import { type Command, type Context, text, UsageError, type Values } from './command.ts';
 import { candidates, SCRIPTS } from './completion.ts';
@@ -11,7 +12,7 @@ import type { Session, Where } from './session.ts';
 import { paintFor, type Screen } from './terminal.ts';
 import { top } from './top.ts';
 
-const COMMANDS: readonly Command[] = [top, explain, logs, checkpoint, interrupt, cost, planCommand(null)];
+const COMMANDS: readonly Command[] = [top, explain, logs, checkpoint, interrupt, cost, planCommand(estimateTraining)];
 
 /** As kubectl's own. */
 const GLOBALS: Command['options'] = {
