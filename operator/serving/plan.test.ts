@@ -17,7 +17,7 @@ describe('a serving', () => {
     fleet.settle();
     expect(fleet.condition('Ready')).toMatchObject({ status: 'True', message: 'tiny: 2 replicas answer' });
     expect(fleet.model()).toMatchObject({ desired: 2, target: 2, ready: 2, spotReady: 2, onDemandReady: 0 });
-    expect(fleet.events).toEqual(['ScaledUp']);
+    expect(fleet.events).toEqual(['ScaledUp', 'Mixed']);
   });
 
   it('follows the load up and down, and says why', () => {
@@ -28,7 +28,10 @@ describe('a serving', () => {
     expect(fleet.living()).toEqual({ 'aws-a': 2, 'gcp-a': 2 });
     fleet.need(1);
     const plan = fleet.step();
-    expect(plan.events.map((e) => e.message)).toEqual(['tiny: 4 → 1 replicas: the test needs 1']);
+    expect(plan.events.map((e) => e.message)).toEqual([
+      'tiny: 4 → 1 replicas: the test needs 1',
+      'tiny: 1 in aws-a; $1.00/h where on-demand alone costs $3.00/h',
+    ]);
     fleet.settle();
     expect(fleet.model()).toMatchObject({ ready: 1 });
   });

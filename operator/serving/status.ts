@@ -110,9 +110,17 @@ function rounded(share: number): number {
 
 function announce(d: ServingDraft, model: ModelStatus, before: ModelStatus | undefined): void {
   const from = before?.desired ?? 0;
-  if (model.desired === from) return;
-  const reason = model.desired > from ? 'ScaledUp' : 'ScaledDown';
-  d.event('Normal', reason, `${model.name}: ${from} → ${model.desired} replicas: ${model.reason ?? 'as the spec says'}`);
+  if (model.desired !== from) {
+    const reason = model.desired > from ? 'ScaledUp' : 'ScaledDown';
+    d.event('Normal', reason, `${model.name}: ${from} → ${model.desired} replicas: ${model.reason ?? 'as the spec says'}`);
+  }
+  const mix = d.fleets.get(model.name)?.[0]?.message;
+  if (mix !== undefined && Object.keys(model.pools ?? {}).length > 0 && !samePools(model.pools, before?.pools))
+    d.event('Normal', 'Mixed', `${model.name}: ${mix}`);
+}
+
+function samePools(a: Readonly<Record<string, number>> = {}, b: Readonly<Record<string, number>> = {}): boolean {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((pool) => a[pool] === b[pool]);
 }
 
 function accrueCosts(d: ServingDraft, status: VicunaServingStatus): void {

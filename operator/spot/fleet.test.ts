@@ -129,6 +129,34 @@ describe('a pool that refused launches', () => {
   });
 });
 
+describe('the sentence of a mix', () => {
+  it('says where, what it costs against on-demand, and why there are spares', () => {
+    const spotPools = [pool('a', { remainingLifeHours: 4 }), pool('b', { remainingLifeHours: 4 })];
+    const { message, spare } = planFleet(request({ needed: 2, spare: 'auto', startSeconds: 300 }), [], [...spotPools, onDemand()], NOW);
+    expect(spare).toBeGreaterThan(0);
+    expect(message).toBe(
+      '2 in a, 2 in b, 2 of them spare; $4.00/h where on-demand alone costs $6.00/h; spare, because a zone is lost with 4 % before a successor answers',
+    );
+  });
+
+  it('says why it is on-demand although there is spot', () => {
+    const dying = pool('a', { remainingLifeHours: 0.02 });
+    const { message } = planFleet(request({ spare: 'auto', startSeconds: 600 }), [], [dying, onDemand()], NOW);
+    expect(message).toMatch(/^3 in od; \$9.00\/h where on-demand alone costs \$9.00\/h; on-demand, because a zone is lost with 100 %/);
+  });
+
+  it('is the same while nothing but the third digit of a chance changes', () => {
+    const at = (life: number) =>
+      planFleet(
+        request({ spare: 'auto' }),
+        [],
+        [pool('a', { remainingLifeHours: life }), pool('b', { remainingLifeHours: life }), onDemand()],
+        NOW,
+      );
+    expect(at(4.01).message).toBe(at(4).message);
+  });
+});
+
 describe('spares', () => {
   const spare = (needed: number, zones: number, remainingLifeHours: number, seconds = 120) => {
     const pools = Array.from({ length: zones }, (_, i) => pool(`z${i}`, { remainingLifeHours }));
@@ -153,7 +181,7 @@ describe('spares', () => {
 
   it('on demand, where spot does not outlast a start or two', () => {
     const pools = [pool('a', { remainingLifeHours: 0.1 }), pool('b', { remainingLifeHours: 0.1 })];
-    expect(mixFor({ startSeconds: 120, gpusPerReplica: 1 }, 3, pools, [onDemand()], [])).toEqual({ spot: 0, onDemand: 3 });
+    expect(mixFor({ startSeconds: 120, gpusPerReplica: 1 }, 3, pools, [onDemand()], [])).toMatchObject({ spot: 0, onDemand: 3 });
     expect(targets(request({ needed: 3, spare: 'auto' }), [], [...pools, onDemand()], NOW)).toEqual({ od: 3 });
   });
 });

@@ -71,7 +71,7 @@ export function planFleet(request: FleetRequest, replicas: readonly FleetReplica
     spare,
     missing,
     reason: missing === 0 ? 'Placed' : usable.length === 0 ? 'NoMatchingPool' : 'NoCapacity',
-    message: missing === 0 ? describe(allotment.targets, spare) : refusal(request, pools, missing, now),
+    message: missing === 0 ? describe(request, allotment.targets, usable, spare, mix) : refusal(request, pools, missing, now),
     retryAt: retries.length === 0 ? null : Math.min(...retries),
   };
 }
@@ -189,8 +189,8 @@ export function mixFor(
   spotPools: readonly PoolView[],
   onDemandPools: readonly PoolView[],
   replicas: readonly FleetReplica[],
-): { readonly spot: number; readonly onDemand: number } {
-  if (needed === 0) return { spot: 0, onDemand: 0 };
+): { readonly spot: number; readonly onDemand: number; readonly loss: number } {
+  if (needed === 0) return { spot: 0, onDemand: 0, loss: 0 };
   const price = (pools: readonly PoolView[]) => Math.min(...pools.map((p) => pricePerHour(p, 1, request.gpusPerReplica)));
   const zones = new Map<string, ZoneOutlook>();
   for (const pool of spotPools) {
@@ -214,13 +214,37 @@ export function mixFor(
     },
     [...zones.values()],
   );
-  return { spot: spot.reduce((a, b) => a + b, 0), onDemand };
+  const used = [...zones.values()].filter((_, i) => (spot[i] ?? 0) > 0 || onDemand === needed);
+  return { spot: spot.reduce((a, b) => a + b, 0), onDemand, loss: Math.max(0, ...used.map((zone) => zone.loss)) };
 }
 
-function describe(targets: ReadonlyMap<string, number>, spare: number): string {
-  const places = [...targets].filter(([, n]) => n > 0).map(([pool, n]) => `${n} in ${pool}`);
+/** Where, what it costs against on-demand alone, and why there are spares or on-demand among them: in one sentence. */
+function describe(
+  request: FleetRequest,
+  targets: ReadonlyMap<string, number>,
+  pools: readonly PoolView[],
+  spare: number,
+  mix: ReturnType<typeof mixFor> | null,
+): string {
+  const places = [...targets].filter(([, n]) => n > 0);
   if (places.length === 0) return 'no replicas are wanted';
-  return `${places.join(', ')}${spare === 0 ? '' : `, ${spare} of them spare`}`;
+  const where = places.map(([pool, n]) => `${n} in ${pool}`).join(', ');
+  const priceOf = (name: string, price: (pool: PoolView) => number) => {
+    const pool = pools.find((p) => p.name === name);
+    return pool === undefined ? 0 : price(pool);
+  };
+  const cost = places.reduce((sum, [name, n]) => sum + n * priceOf(name, (p) => pricePerHour(p, 1, request.gpusPerReplica)), 0);
+  const firm = Math.min(...pools.map((p) => onDemandPerHour(p, 1, request.gpusPerReplica))) * request.needed;
+  // The chance in one digit: with more the sentence would be a new one all the time.
+  const chance = mix === null || mix.loss === 0 ? null : Number((100 * mix.loss).toPrecision(1));
+  const lost = chance === null ? '' : `a zone is lost with ${chance} % before a successor answers`;
+  const words = [
+    `${where}${spare === 0 ? '' : `, ${spare} of them spare`}`,
+    `$${cost.toFixed(2)}/h where on-demand alone costs $${firm.toFixed(2)}/h`,
+  ];
+  if (lost !== '' && spare > 0) words.push(`spare, because ${lost}`);
+  else if (lost !== '' && mix !== null && mix.onDemand > 0) words.push(`on-demand, because ${lost}`);
+  return words.join('; ');
 }
 
 function refusal(request: FleetRequest, pools: readonly PoolView[], missing: number, now: number): string {

@@ -26,13 +26,15 @@ export interface SinglePoolCase extends SinglePoolScenario {
   readonly overheadHours: number;
   readonly deadlineHours: number;
   readonly window: string;
+  /** Where in its series the window begins. */
+  readonly startTick: number;
 }
 
 interface SeriesFile {
   readonly series: string;
   readonly overheadHours: number;
   readonly gapSeconds: number;
-  readonly windows: readonly { readonly id: string; readonly preempted: string }[];
+  readonly windows: readonly { readonly id: string; readonly startTick?: number; readonly preempted: string }[];
 }
 
 export const SINGLE_POOL = { durationHours: 48, deadlineHours: [52, 70], spotPrice: 0.9731, onDemandPrice: 3.06 } as const;
@@ -57,6 +59,7 @@ export function singlePoolCases(dir: string): SinglePoolCase[] {
             overheadHours: file.overheadHours,
             deadlineHours,
             window: window.id,
+            startTick: window.startTick ?? 0,
             gapSeconds: file.gapSeconds,
             durationSeconds: SINGLE_POOL.durationHours * 3_600,
             deadlineSeconds: deadlineHours * 3_600,
