@@ -266,6 +266,14 @@ def test_no_depth_of_nesting_ends_the_program(tmp_path):
     assert result["kept"] == 1 and sum(result["rejected"].values()) == 100
 
 
+def test_what_some_take_for_the_end_of_a_line_is_none(tmp_path):
+    text = "one\u2028two\u2029three\x85four is enough"
+    run(write_lines(tmp_path / "in.jsonl", [record(text, text)]), tmp_path / "out", clean={"nearDuplicates": None})
+    (file,) = (tmp_path / "out" / "train").iterdir()
+    (line,) = file.read_text("utf-8").splitlines()
+    assert json.loads(line)["conversations"][1]["value"] == text
+
+
 def test_no_file_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match="There are no conversations at file://") as caught:
         run(f"file://{tmp_path}/none.json", tmp_path / "out")

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 from samples import WORDS, tokenizer
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import trainers as trainers_
 from transformers import PreTrainedTokenizerFast
 from vicuna_data.clean import Conversation
 from vicuna_data.config import Identity, Split
@@ -14,6 +15,7 @@ from vicuna_data.identity import identity_conversations
 from vicuna_data.split import split
 from vicuna_data.templates import SYSTEM_V0, TEMPLATES
 from vicuna_data.tokens import Counter as TokenCounter
+from vicuna_data.tokens import TokenizerText, find_anchor
 from vicuna_trainer.conversations import parse_conversation, tokenize
 
 LIMIT = 200
@@ -131,8 +133,28 @@ def test_special_tokens_in_a_text_are_text(counter, trainers):
 
 def test_the_format_of_the_first_weights(counter):
     pieces, _ = run(counter, conversation("Why?", "So.", "How?", "Thus."), template="vicuna_v0")
-    texts = [f"{SYSTEM_V0}\n\n### Human: Why?\n### Assistant: So.\n", "### Human: How?\n### Assistant: Thus.\n", "### "]
+    texts = [f"{SYSTEM_V0}\n\n### Human: Why?\n### Assistant: So.\n", "### Human: How?\n### Assistant: Thus.\n"]
     assert pieces[0].tokens == 1 + sum(map(counter.count, texts))
+
+
+def test_a_tokenizer_that_puts_a_space_before_what_begins():
+    """LLaMA's: after </s> there is none, and the trainer's count is that of the whole text."""
+    bpe = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers_.BpeTrainer(vocab_size=700, special_tokens=special, show_progress=False)
+    bpe.train_from_iterator([WORDS, "USER: ASSISTANT: A chat between a curious user and an artificial"] * 20, trainer)
+    whole = PreTrainedTokenizerFast(tokenizer_object=bpe, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    anchor = find_anchor(whole)
+    assert anchor
+    text = TokenizerText(bpe.to_str(), True, anchor)
+    draw = random.Random(6)
+    messages = [words(draw, 10) for _ in range(6)]
+    (piece,), _ = run(text.open(), conversation(*messages), limit=1000)
+    template = TEMPLATES["vicuna_v1.1"]
+    rounds = zip(messages[::2], messages[1::2], strict=True)
+    rendered = [template.round(*texts, template.system if at == 0 else None) + "</s>" for at, texts in enumerate(rounds)]
+    assert piece.tokens == 1 + len(whole("".join(rendered), add_special_tokens=False)["input_ids"])
 
 
 def test_no_token_at_the_beginning_where_the_tokenizer_has_none():

@@ -239,8 +239,11 @@ def _rejected(file: str, number: int, why: Rejected, value: Any) -> dict[str, An
 
 
 def _lines(values: list[dict[str, Any]]) -> bytes:
-    # Half a surrogate pair, which UTF-8 does not have, stays JSON's escape.
     text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    # Many readers of lines, str.splitlines among them, take these for ends of lines too.
+    for character in "\x85\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # Half a surrogate pair, which UTF-8 does not have, stays JSON's escape.
     return text.encode("utf-8", "backslashreplace")
 
 

@@ -63,7 +63,9 @@ def prepare(config: Config, tokenizer: TokenizerText, workers: int, progress: Pr
 def _key(config: Config, tokenizer: TokenizerText, files: list[InputFile]) -> str:
     """Tells preparations apart that would not write the same."""
     inputs = [[file.source.uri, file.name, file.version] for file in files]
-    text = json.dumps([VERSION, config.settings(), inputs, tokenizer.definition, tokenizer.begins], sort_keys=True)
+    text = json.dumps(
+        [VERSION, config.settings(), inputs, tokenizer.definition, tokenizer.begins, tokenizer.anchor], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

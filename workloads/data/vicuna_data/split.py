@@ -43,8 +43,8 @@ class _Splitter:
         self._template = TEMPLATES[rules.template]
         self._counter = counter
         self._system = conversation.system or self._template.system
-        # Tokens of a piece beside its rounds.
-        self._frame = int(counter.begins) + (counter.count(self._template.last) if self._template.last else 0)
+        self._ends = 0 if self._template.after else 1  # the token that ends an answer
+        self._after = self._template.after or counter.anchor
         self._pieces: list[Piece] = []
         self._tally: Tally[str] = Tally()
         self._open: list[str] = []
@@ -66,7 +66,7 @@ class _Splitter:
                 self._tokens += more
                 return
             self._close()
-        alone = self._frame + self._count(question, answer, self._system)
+        alone = int(self._counter.begins) + self._count(question, answer, self._system)
         self._begins_at = at
         if alone <= self._limit:
             self._open, self._tokens = [question, answer], alone
@@ -86,7 +86,8 @@ class _Splitter:
         self._open, self._tokens = [], 0
 
     def _count(self, question: str, answer: str, system: str | None) -> int:
-        return self._counter.count(self._template.round(question, answer, system)) + int(self._template.eos_after_answer)
+        after = self._after if system is None else ""
+        return self._counter.count(self._template.round(question, answer, system), after) + self._ends
 
     def _cut(self, question: str, answer: str) -> str | None:
         """The answer's beginning that fills the limit; None where the question leaves no room for any."""

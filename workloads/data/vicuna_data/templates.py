@@ -6,7 +6,7 @@ vicuna_v1.1 is the trainer's own format (vicuna_trainer.conversations; a test ho
 
 vicuna_v0 is the one of Vicuna's first weights, as FastChat's train.py of March 2023 wrote it:
 
-    <s>SYSTEM\\n\\n### Human: question\\n### Assistant: answer\\n### Human: question\\n### Assistant: answer\\n###
+    <s>SYSTEM\\n\\n### Human: question\\n### Assistant: answer\\n### Human: question\\n### Assistant: answer\\n
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ SYSTEM_V0 = (
 
 @dataclass(frozen=True)
 class Template:
-    """The texts around messages. `{}` of `prompt` is the question; `after` follows the answer, `last` the last round's."""
+    """The texts around messages. `{}` of `prompt` is the question; `after` follows an answer, and is what a later round is read
+    after; without it that is the token that ends an answer."""
 
     system: str
     after_system: str
     prompt: str
     after: str
-    last: str
-    eos_after_answer: bool
 
     def question(self, question: str, system: str | None) -> str:
         """A round up to its answer; `system` where it opens a piece."""
@@ -43,6 +42,6 @@ class Template:
 
 
 TEMPLATES = {
-    "vicuna_v1.1": Template(SYSTEM, " ", "USER: {} ASSISTANT:", "", "", True),
-    "vicuna_v0": Template(SYSTEM_V0, "\n\n", "### Human: {}\n### Assistant:", "\n", "### ", False),
+    "vicuna_v1.1": Template(SYSTEM, " ", "USER: {} ASSISTANT:", ""),
+    "vicuna_v0": Template(SYSTEM_V0, "\n\n", "### Human: {}\n### Assistant:", "\n"),
 }

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from vicuna_trainer.exits import BAD_INPUT, ERROR, TrainingError
@@ -35,29 +36,37 @@ LOAD_SECONDS = 300
 
 @dataclass(frozen=True)
 class TokenizerText:
-    """A tokenizer as JSON. `begins`: a sequence begins with a token of its own."""
+    """A tokenizer as JSON. `begins`: a sequence begins with a token of its own. `anchor`: see `Counter.count`."""
 
     definition: str
     begins: bool
+    anchor: str = ""
 
     def open(self) -> Counter:
         """Ready to count."""
-        return Counter(Tokenizer.from_str(self.definition), self.begins)
+        return Counter(Tokenizer.from_str(self.definition), self.begins, self.anchor)
 
 
 class Counter:
     """Counts tokens. Special tokens written in a text are text, as in the trainer."""
 
-    def __init__(self, tokenizer: Tokenizer, begins: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, begins: bool, anchor: str = "") -> None:
         tokenizer.encode_special_tokens = True
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self.begins = begins
+        self.anchor = anchor
 
-    def count(self, text: str) -> int:
-        """Tokens of a text, without any at its beginning or end."""
-        return len(self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0])
+    def count(self, text: str, after: str = "") -> int:
+        """Tokens of a text, without any at its beginning or end, as they are when `after` stands before it.
+
+        `anchor` stands for a special token: LLaMA's tokenizer puts a space before a text that begins, not before one that follows.
+        """
+        if not after:
+            return len(self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0])
+        offsets = self._tokenizer.encode(after + text, add_special_tokens=False).offsets
+        return sum(start >= len(after) for start, _ in offsets)
 
     def ends(self, text: str) -> list[int]:
         """For each token, the index of the character after its last one."""
@@ -108,7 +117,21 @@ def _export(directory: str) -> None:
     if not tokenizer.is_fast or tokenizer.eos_token_id is None:
         sys.exit("it needs a tokenizer.json and an end-of-sequence token")
     definition = tokenizer.backend_tokenizer.to_str()
-    json.dump({"definition": definition, "begins": tokenizer.bos_token_id is not None}, sys.stdout)
+    begins = tokenizer.bos_token_id is not None
+    json.dump({"definition": definition, "begins": begins, "anchor": find_anchor(tokenizer)}, sys.stdout)
+
+
+def find_anchor(tokenizer: Any) -> str:
+    """The text after which others become the tokens that they become after </s>; empty where that makes no difference, and where
+    there is none (then a count is too high rather than too low)."""
+    sample = "USER: a"
+    whole = tokenizer(f"{tokenizer.eos_token}{sample}", add_special_tokens=False)["input_ids"]
+    for anchor in ("", "\n", "\u2028", "\x00"):
+        found = tokenizer(anchor + sample, add_special_tokens=False, return_offsets_mapping=True)
+        pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
+        if [token for token, (start, _) in pairs if start >= len(anchor)] == whole[1:]:
+            return anchor
+    return ""
 
 
 if __name__ == "__main__":

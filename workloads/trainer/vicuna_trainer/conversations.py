@@ -79,7 +79,7 @@ def parse_records(text: str, source: str) -> Iterator[dict[str, Any]]:
             raise TrainingError(BAD_INPUT, f"{source} is not JSON: {error}. Repair the dataset.") from None
         yield from (record for record in records if isinstance(record, dict))
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
