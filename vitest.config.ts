@@ -33,7 +33,7 @@ export default defineConfig({
         },
       },
       // The clouds' infrastructure: with mocks, and by the real pulumi command against clouds that are not there.
-      { test: { name: 'infra', include: ['{infra,test/infra}/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
+      { test: { name: 'infra', include: ['{infra,test/infra}/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2 } },
       // Long runs against the whole of a behaviour, such as a crash at every write; `npm run soak`, not part of `npm test`.
       {
         test: {

@@ -27,6 +27,8 @@ export class EksCluster extends pulumi.ComponentResource {
   readonly kubeconfig: pulumi.Output<string>;
   readonly kubernetes: kubernetes.Provider;
   readonly systemNodes: aws.eks.NodeGroup;
+  /** What must be there for programs in the cluster to work, and to go on working until they are removed. */
+  readonly ready: readonly pulumi.Resource[];
 
   constructor(name: string, { region, version, network, apiAccess }: EksClusterArgs, options: pulumi.ComponentResourceOptions) {
     super('vicuna:aws:Cluster', name, {}, options);
@@ -90,12 +92,13 @@ export class EksCluster extends pulumi.ComponentResource {
         { ...parent, dependsOn },
       );
     const first = [addon('vpc-cni', []), addon('kube-proxy', []), addon('eks-pod-identity-agent', [])];
-    this.systemNodes = this.#systemNodes(name, cluster, network, first);
-    addon('coredns', [this.systemNodes]);
+    // Without the way out nodes cannot join, nor Karpenter end instances: it comes before them and goes after them.
+    this.systemNodes = this.#systemNodes(name, cluster, network, [network, ...first]);
+    this.ready = [this.systemNodes, addon('coredns', [this.systemNodes])];
     this.kubernetes = new kubernetes.Provider(
       name,
       { kubeconfig: this.kubeconfig, enableServerSideApply: true },
-      { ...parent, dependsOn: [this.systemNodes] },
+      { ...parent, dependsOn: [...this.ready] },
     );
     this.registerOutputs({ clusterName: this.clusterName });
   }

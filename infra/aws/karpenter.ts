@@ -93,7 +93,7 @@ export class Karpenter extends pulumi.ComponentResource {
         },
       },
       // All that it needs to end instances is there as long as it is: it is removed before them.
-      { ...inCluster, dependsOn: [crds, policy, identity, entry, queue, ...nodes.attachments, cluster.systemNodes] },
+      { ...inCluster, dependsOn: [crds, policy, identity, entry, queue, ...nodes.attachments, ...cluster.ready] },
     );
     new kubernetes.helm.v3.Release(
       `${name}-nvidia-device-plugin`,
@@ -114,7 +114,7 @@ export class Karpenter extends pulumi.ComponentResource {
           },
         },
       },
-      { ...inCluster, dependsOn: [cluster.systemNodes] },
+      { ...inCluster, dependsOn: [...cluster.ready] },
     );
     const removable = { ...inCluster, dependsOn: [controller], customTimeouts: REMOVAL };
     const classArgs = {

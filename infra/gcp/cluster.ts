@@ -94,7 +94,8 @@ export class GkeCluster extends pulumi.ComponentResource {
           labels: SYSTEM_NODES.labels,
         },
       },
-      { ...parent, dependsOn: [permission], ignoreChanges: ['initialNodeCount'] },
+      // Images come through Cloud NAT.
+      { ...parent, dependsOn: [permission, network], ignoreChanges: ['initialNodeCount'] },
     );
     this.kubernetes = new kubernetes.Provider(
       name,

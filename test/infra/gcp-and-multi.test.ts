@@ -1,7 +1,7 @@
 // The real `pulumi` command makes the stacks `gcp` and `multi` and takes them away again, in clouds that are not there.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureTools } from '../cluster/tools.ts';
-import { createEnvironment, type Environment, POLICY_PACK } from './automation.ts';
+import { createEnvironment, type Environment } from './automation.ts';
 import type { StackName } from './mocked.ts';
 
 const environments: Environment[] = [];
@@ -22,7 +22,7 @@ describe.each<[StackName, string[]]>([
   it('is made, and leaves nothing but its data', async () => {
     const cloud = await createEnvironment(stack);
     environments.push(cloud);
-    const { summary } = await cloud.stack.up({ policyPacks: [POLICY_PACK] });
+    const { summary } = await cloud.stack.up();
     expect(summary.result).toBe('succeeded');
     expect(types(cloud)).toEqual(expect.arrayContaining(some));
     await cloud.stack.destroy({ excludeProtected: true });
