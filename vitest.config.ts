@@ -7,6 +7,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // Some run thousands of cases, and others may share the cores.
+          testTimeout: 30_000,
           include: ['{operator,charts}/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
         },
       },

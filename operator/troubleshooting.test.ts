@@ -23,24 +23,27 @@ function gatewayCodes(): string[] {
 }
 
 describe('docs/troubleshooting.md', () => {
-  it('has a row for every reason of every condition, and for no other', () => {
+  it('has a row for every reason of every condition', () => {
+    // "`vd` `ve` `Placed` `NoCapacity`": the kinds that say it, the condition, the reason.
+    const documented = entries.flatMap((entry) => {
+      const words = [...entry.matchAll(/`([\w]+)`/g)].map(([, word = '']) => word);
+      return words.length < 3 ? [] : words.slice(0, -2).map((kind) => `${kind} ${words.slice(-2).join(' ')}`);
+    });
     const reasons = KINDS.flatMap(({ shortName, conditions }) =>
-      Object.entries(conditions ?? {}).flatMap(([type, { reasons }]) =>
-        Object.keys(reasons).map((r) => `\`${shortName}\` \`${type}\` \`${r}\``),
-      ),
+      Object.entries(conditions ?? {}).flatMap(([type, { reasons }]) => Object.keys(reasons).map((r) => `${shortName} ${type} ${r}`)),
     );
-    expect(entries.filter((e) => /^`\w+` `\w+` `\w+`$/.test(e)).toSorted()).toEqual(reasons.toSorted());
+    expect(reasons.length).toBeGreaterThan(30);
+    expect(reasons.filter((r) => !documented.includes(r))).toEqual([]);
+    expect(documented.filter((r, i) => documented.indexOf(r) !== i)).toEqual([]);
   });
 
-  it('has a row for every error code, with its HTTP status, and for no other', () => {
+  it('has a row for every error code, with its HTTP status', () => {
     const codes = gatewayCodes();
     expect(codes).toContain('no_worker_available');
     expect(codes).toContain('too_many_tokens');
-    const documented = entries.filter((e) => /^`\w+`$/.test(e));
-    expect(documented.toSorted()).toEqual([...codes, ...Object.keys(PROTOCOL_ERRORS)].map((c) => `\`${c}\``).toSorted());
-    const statuses = rows.flatMap(([, code = '', status = '']) =>
-      Object.hasOwn(PROTOCOL_ERRORS, code.slice(1, -1)) ? [[code.slice(1, -1), Number(status)]] : [],
-    );
-    expect(Object.fromEntries(statuses)).toEqual(PROTOCOL_ERRORS);
+    const documented = rows.map(([, code = '', status = '']) => [code.slice(1, -1), Number(status)] as const);
+    expect(codes.filter((code) => !documented.some(([c]) => c === code))).toEqual([]);
+    const statuses = Object.fromEntries(documented);
+    for (const [code, status] of Object.entries(PROTOCOL_ERRORS)) expect([code, statuses[code]]).toEqual([code, status]);
   });
 });

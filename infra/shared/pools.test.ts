@@ -55,6 +55,9 @@ describe('descriptions of pools', () => {
 });
 
 describe('pools', () => {
+  it('keep the day of their prices, also where YAML has made a time of it', () =>
+    expect(expand({ ...h100, price: { ...h100.price, date: '2026-07-20T00:00:00Z' } })[0]?.price.date).toBe('2026-07-20'));
+
   it('are one for each capacity and zone', () => {
     expect(expand(h100).map((pool) => [pool.name, pool.capacity, pool.zone, pool.price.spot])).toEqual([
       ['aws-h100-spot-us-west-2a', 'spot', 'us-west-2a', '12.69'],

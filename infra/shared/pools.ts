@@ -13,6 +13,12 @@ const NAME_LENGTH = 40;
 
 const dollars = z.string().regex(/^\d{1,6}(\.\d{1,6})?$/, 'write US dollars per hour as a quoted number, such as "12.69"');
 
+/** Pulumi's YAML makes a time of a date without quotes. */
+const day = z
+  .string()
+  .transform((text) => text.replace(/T00:00:00Z$/, ''))
+  .pipe(z.iso.date('say when the prices were read, as year-month-day'));
+
 /** Pools of one kind of node in several zones of the cloud. */
 export function poolSchema(cloud: Cloud) {
   const instances = INSTANCES[cloud];
@@ -30,7 +36,7 @@ export function poolSchema(cloud: Cloud) {
         /** By zone. */
         spot: z.record(z.string(), dollars).default({}),
         source: z.string().min(1, 'say where the prices are from'),
-        date: z.iso.date('say when the prices were read, as year-month-day'),
+        date: day,
       }),
     })
     .superRefine((pool, context) => {

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { datasetWithDefaults, type VicunaDataset } from '../api/vicuna-dataset.ts';
+import { CLEANING_RULES, datasetWithDefaults, type VicunaDataset } from '../api/vicuna-dataset.ts';
 import { datasetConfig, datasetKind } from './kind.ts';
 
 const dataset = (spec: object = {}) =>
@@ -21,6 +23,12 @@ const RESULT = {
 };
 
 describe('a dataset', () => {
+  it('knows the rules that its program has', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../workloads/data/vicuna_data/rules.py'), 'utf8');
+    const names = [...source.matchAll(/Rule\(\s*"(\w+)", (?:True|False)/g)].map(([, name]) => name);
+    expect(names).toEqual([...CLEANING_RULES]);
+  });
+
   it('tells its program all that decides the output, with claims as paths', () => {
     expect(datasetConfig(dataset({ identity: { name: 'Vicuna', organization: 'LMSYS' } }).spec)).toEqual({
       sources: [{ uri: 'file:///mnt/claims/raw/sharegpt.json', format: 'auto' }],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { judgeResultSchema, parseJudgeTask } from '../../workloads/judge/config.ts';
 import { evaluationWithDefaults, type VicunaEvaluation } from '../api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { evaluationKind } from './kind.ts';
@@ -84,6 +85,7 @@ describe('an evaluation', () => {
       budget: 12.5,
       output: 's3://evaluations/blog',
     });
+    expect(() => parseJudgeTask(config)).not.toThrow();
     expect(env).toEqual([
       { name: 'CANDIDATE_API_KEY', valueFrom: { secretKeyRef: { name: 'chat-keys', key: 'eval' } } },
       { name: 'BASELINE_0_API_KEY', valueFrom: { secretKeyRef: { name: 'openai', key: 'token' } } },
@@ -152,6 +154,10 @@ describe('the result of an evaluation', () => {
       ...change,
     });
   const kind = kindWith(undefined);
+
+  it('is what the program says', () => {
+    expect(judgeResultSchema.safeParse(JSON.parse(result())).error).toBeUndefined();
+  });
 
   it('is in the status, with a line for printing', () => {
     const { status, problem } = kind.conclude(evaluation(), result());

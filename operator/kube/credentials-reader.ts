@@ -8,6 +8,9 @@ import type { Credentials } from './credentials.ts';
 
 const path = process.argv[2] || undefined;
 const context = process.argv[3] || undefined;
+const ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+if (path === undefined && defaultFiles().length === 0 && !existsSync(ACCOUNT_TOKEN))
+  throw new Error('there is none: set KUBECONFIG to a file, or put one at ~/.kube/config');
 const config = new KubeConfig();
 if (path === undefined) config.loadFromDefault();
 else config.loadFromFile(path);

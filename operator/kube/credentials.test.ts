@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadCredentials } from './credentials.ts';
 
 let directory: string;
@@ -81,5 +81,24 @@ describe('a kubeconfig', { timeout: 60_000 }, () => {
     const [missing, noContext] = [join(directory, 'missing'), kubeconfig({}, {}, '')];
     await expect(loadCredentials(missing)).rejects.toThrow(`${missing} cannot be read: ENOENT`);
     await expect(loadCredentials(noContext)).rejects.toThrow('has no current cluster: set current-context');
+  });
+
+  it('by another context than the current one, with its namespace', async () => {
+    const path = kubeconfig({ token: 'x' });
+    const config = JSON.parse(readFileSync(path, 'utf8'));
+    config.contexts.push({ name: 'other', context: { cluster: 'k', user: 'u', namespace: 'ml' } });
+    writeFileSync(path, JSON.stringify(config));
+    expect((await loadCredentials(path)).namespace).toBeUndefined();
+    expect((await loadCredentials(path, 'other')).namespace).toBe('ml');
+    await expect(loadCredentials(path, 'mars')).rejects.toThrow('there is no context "mars" in it');
+  });
+
+  it('that nobody has written is missed in a sentence', async () => {
+    vi.stubEnv('KUBECONFIG', join(directory, 'missing'));
+    try {
+      await expect(loadCredentials(null)).rejects.toThrow('the default kubeconfig cannot be read: there is none: set KUBECONFIG');
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 });

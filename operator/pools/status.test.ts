@@ -60,12 +60,15 @@ describe("a pool's status", () => {
 
   it('says whether prices are those of the cloud, and keeps the last that were', () => {
     const live = { region: 'r', zone: 'z', instanceType: 't', price: { onDemand: '32', spot: '12', source: { aws: {} } } };
-    expect(condition(poolStatus(pool(), ROOM, BLANK_MEMORY, NOW), 'PricesFresh')).toBeUndefined();
-    expect(condition(poolStatus(pool(live), ROOM, BLANK_MEMORY, NOW), 'PricesFresh')).toMatchObject({ status: 'False', reason: 'Waiting' });
-    const read = poolStatus(pool(live), ROOM, BLANK_MEMORY, NOW, { at: NOW, quote: { spot: 9.5, onDemand: null } });
+    expect(condition(poolStatus(pool(), ROOM, BLANK_MEMORY, null, NOW), 'PricesFresh')).toBeUndefined();
+    expect(condition(poolStatus(pool(live), ROOM, BLANK_MEMORY, null, NOW), 'PricesFresh')).toMatchObject({
+      status: 'False',
+      reason: 'Waiting',
+    });
+    const read = poolStatus(pool(live), ROOM, BLANK_MEMORY, null, NOW, { at: NOW, quote: { spot: 9.5, onDemand: null } });
     expect(read.price).toEqual({ spot: '9.50', readAt: '2026-01-01T00:00:00.000Z' });
     expect(condition(read, 'PricesFresh')).toMatchObject({ status: 'True', reason: 'Read' });
-    const later = poolStatus(pool(live, read), ROOM, BLANK_MEMORY, NOW + 60_000, { at: NOW + 60_000, error: 'no answer in 120 s' });
+    const later = poolStatus(pool(live, read), ROOM, BLANK_MEMORY, null, NOW + 60_000, { at: NOW + 60_000, error: 'no answer in 120 s' });
     expect(later.price).toEqual(read.price);
     expect(condition(later, 'PricesFresh')).toMatchObject({ status: 'False', reason: 'Stale' });
   });

@@ -33,11 +33,12 @@ function setUp() {
 describe('metrics of a training', () => {
   it('follow the reports of rank 0 at once', async () => {
     const { metrics, series } = setUp();
-    metrics.reported(TRAINING, report({ step: 42, loss: 1.25, checkpoint: checkpoint(40) }));
+    metrics.reported(TRAINING, report({ step: 42, loss: 1.25, validation: { step: 40, loss: 1.5 }, checkpoint: checkpoint(40) }));
     metrics.reported(TRAINING, report({ rank: 1, step: 7 }));
     const labels = '{namespace="team-a",training="vicuna-13b"}';
     expect(await series('vicuna_training_step')).toEqual([`vicuna_training_step${labels} 42`]);
     expect(await series('vicuna_training_loss')).toEqual([`vicuna_training_loss${labels} 1.25`]);
+    expect(await series('vicuna_training_validation_loss')).toEqual([`vicuna_training_validation_loss${labels} 1.5`]);
     expect(await series('vicuna_training_tokens_per_second')).toEqual([`vicuna_training_tokens_per_second${labels} 1000`]);
     expect(await series('vicuna_training_checkpoint_bytes')).toEqual([`vicuna_training_checkpoint_bytes${labels} 1000000`]);
   });

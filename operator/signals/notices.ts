@@ -285,7 +285,11 @@ export const NODE_NOTICES: readonly Notice<V1Node>[] = [
     id: 'vicuna-advice',
     cause: 'rebalance',
     effect: 'advisory',
+<<<<<<< HEAD
     words: 'is at risk of being taken back, or to be maintained later (seen by the notifier)',
+=======
+    words: 'is likely to be taken back, or has maintenance ahead (seen by the notifier)',
+>>>>>>> room/tools
     find: announced('RebalanceRecommended', 'MaintenanceScheduled'),
   },
   {

@@ -154,6 +154,15 @@ describe('a task whose node goes', () => {
     expect(w.step()).toMatchObject({ create: { name: SECOND }, remove: [{ name: FIRST, gracePeriodSeconds: 0 }] });
   });
 
+  it('goes to any node when its pool is there no longer, and is then in none', () => {
+    const w = new TaskWorld().running();
+    w.notice(FIRST, { lost: true, source: 'node-absent' });
+    w.pools = [];
+    expect(w.step().create).toEqual({ name: SECOND, attempt: 2, pool: null });
+    expect(w.run).not.toHaveProperty('pool');
+    expect(w.run).not.toHaveProperty('capacity');
+  });
+
   it('or whose pod vanishes, starts again', () => {
     const w = new TaskWorld().running();
     w.pods.clear();

@@ -573,6 +573,18 @@ describe('a restarted operator', () => {
   });
 });
 
+it('keeps the last loss on the validation data, also after a restart that has not measured it yet', () => {
+  const w = new World().running(20, 10);
+  w.report('demo-g1-0', { step: 30, validation: { step: 25, loss: 1.5 } });
+  w.now += 20_000;
+  w.step();
+  expect(w.status.progress).toMatchObject({ step: 30, validationLoss: 1.5, validationStep: 25 });
+  w.report('demo-g1-0', { step: 31 });
+  w.now += 20_000;
+  w.step();
+  expect(w.status.progress).toMatchObject({ step: 31, validationLoss: 1.5, validationStep: 25 });
+});
+
 it('writes progress at most every 10 s, a checkpoint at once', () => {
   const w = new World().running(20, 10);
   const at = w.status.progress?.updatedAt;

@@ -91,6 +91,24 @@ describe("a worker's pod", () => {
     });
   });
 
+  it('is told of validation data, packing and adapters as the trainer reads them', () => {
+    const made = pod({
+      dataset: { uri: 's3://data/c.jsonl', validation: { uri: 'pvc://data/held-out.jsonl' } },
+      recipe: { preset: 'vicuna-7b-qlora', overrides: { packing: true } },
+    });
+    const config = JSON.parse(told(made).VICUNA_CONFIG ?? '');
+    expect(config.dataset).toEqual({
+      uri: 's3://data/c.jsonl',
+      validation: { uri: 'file:///mnt/claims/data/held-out.jsonl', everySteps: 100 },
+    });
+    expect(config.recipe).toMatchObject({
+      packing: true,
+      conversationTemplate: 'vicuna_v1.1',
+      lora: { rank: 8, alpha: 16, dropout: 0.05, targetModules: ['q_proj', 'v_proj'], quantization: 'nf4', export: 'merged' },
+    });
+    expect(container(made)?.volumeMounts?.map((m) => m.mountPath)).toContain('/mnt/claims/data');
+  });
+
   it('is as restricted as pods can be, and gets its GPUs', () => {
     expect(pod().spec?.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
     expect(container()?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });

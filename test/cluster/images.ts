@@ -26,6 +26,7 @@ async function makeImages(): Promise<string> {
   const python = (room: string, name: string) => directoryLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
   const trainer = await python('trainer', 'vicuna_trainer');
   const engine = await python('engine', 'vicuna_engine');
+  const data = await python('data', 'vicuna_data');
   const node = await directoryLayer(dirname(process.execPath), 'usr/local/bin', {
     only: [basename(process.execPath)],
     key: process.version,
@@ -34,7 +35,6 @@ async function makeImages(): Promise<string> {
   const operator = await builtLayer(buildOperator, 'opt/vicuna/operator');
   const notifier = await builtLayer(buildNotifier, 'opt/vicuna/notifier');
   const judge = await builtLayer(buildJudge, 'opt/vicuna/judge');
-  const data = await python('data', 'vicuna_data');
   const env = { PYTHONPATH: '/opt/vicuna:/opt/site-packages', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
   return ensureArchive([
     { name: 'vicuna/pause:dev', layers: [base], command: ['/bin/busybox', 'sleep', '2147483647'], env: {} },

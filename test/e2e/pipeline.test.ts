@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { TaskObject } from '../../operator/api/task.ts';
 import { DATASET } from '../../operator/api/vicuna-dataset.ts';
 import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
@@ -42,7 +42,23 @@ async function untilPhase<T extends TaskObject>(type: ResourceType<T>, name: str
   });
 }
 
+/** What the objects and their pods say, for whoever must find out why a stage did not come to its end. */
+async function lastWords(): Promise<string> {
+  const { kubeconfig } = stage.cluster;
+  const conditions =
+    'jsonpath={range .items[*]}{.kind}{" "}{.metadata.name}{": "}{range .status.conditions[*]}{.type}={.status} {.message}{"; "}{end}{"\\n"}{end}';
+  const words = await Promise.all([
+    run(toolPath('kubectl'), ['--kubeconfig', kubeconfig, 'get', 'vd,vt,vs,ve', '-o', conditions]),
+    run(toolPath('kubectl'), ['--kubeconfig', kubeconfig, 'get', 'pods', '-o', 'wide']),
+  ]);
+  return words.join('\n');
+}
+
 describe('examples/pipeline', () => {
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(await lastWords());
+  });
+
   it('goes from conversations to an evaluated model by one kubectl apply, also when the evaluation’s node is taken away', async () => {
     const { client, kubeconfig } = stage.cluster;
     await run(toolPath('kubectl'), ['--kubeconfig', kubeconfig, 'apply', '-f', join(ROOT, 'examples', 'pipeline')]);
@@ -63,7 +79,7 @@ describe('examples/pipeline', () => {
     expect(training?.dataset?.uri).toBe(dataset?.result?.train.uri);
     expect(training?.release?.changedElements).toBeGreaterThan(0);
 
-    await until('the first reviews', 240_000, async () => judge.answered.some((asked) => asked.model === 'judge'));
+    await until('the first reviews', 480_000, async () => judge.answered.some((asked) => asked.model === 'judge'));
     const pod = await client.get(POD, NAMESPACE, 'vicuna-tiny-evaluation-1');
     const { gone } = await stage.cluster.interruptNode(pod.spec?.nodeName ?? '', { noticeSeconds: 20 });
     await untilPhase(EVALUATION, 'vicuna-tiny', 'Complete', 240_000);
@@ -79,5 +95,5 @@ describe('examples/pipeline', () => {
     // What was answered before is not asked again; only what was under way is.
     expect(judge.answered.length).toBeGreaterThanOrEqual(JUDGE_REQUESTS);
     expect(judge.answered.length).toBeLessThanOrEqual(JUDGE_REQUESTS + CONCURRENCY);
-  });
+  }, 1_500_000);
 });

@@ -1,19 +1,24 @@
 // The real `pulumi` command, driven by its Automation API, with providers of clouds that are not there and state in a directory.
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { LocalWorkspace, PulumiCommand, type Stack } from '@pulumi/pulumi/automation/index.js';
+import { parse } from 'yaml';
 import { toolPath } from '../cluster/tools.ts';
-import { exampleSettings, program, type StackName } from './mocked.ts';
+import type { StackName } from './mocked.ts';
 import { Store, type Thing } from './provider/store.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
+const STACK = 'example';
 export const POLICY_PACK = join(ROOT, 'infra', 'policy');
 
 export interface Environment {
   readonly stack: Stack;
   /** What is in the clouds now. */
   things(): Thing[];
+  /** What of the stack is written down: its state and its settings. */
+  files(): string[];
   remove(): void;
 }
 
@@ -46,23 +51,38 @@ export async function createEnvironment(stackName: StackName, { kubernetes, secr
     VICUNA_FAKE_CLOUD: cloud,
     ...(kubernetes ? { VICUNA_FAKE_KUBECTL: kubernetes.kubectl, VICUNA_FAKE_KUBECONFIG: kubernetes.kubeconfig } : {}),
   };
-  const projectName = `vicuna-${stackName}`;
+  const project = parse(readFileSync(join(ROOT, 'infra', stackName, 'Pulumi.yaml'), 'utf8'));
   const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName: 'example', projectName, program: await program(stackName) },
+    { stackName: STACK, projectName: project.name, program: entry(stackName) },
     {
       pulumiCommand: await PulumiCommand.get({ root: directory }),
-      projectSettings: { name: projectName, runtime: 'nodejs', backend: { url: `file://${state}` } },
+      projectSettings: { name: project.name, config: project.config, runtime: 'nodejs', backend: { url: `file://${state}` } },
       envVars,
     },
   );
-  const plain = Object.entries(exampleSettings(stackName)).map(([key, value]) => [key, { value }] as const);
-  const secret = Object.entries(secrets).map(([key, value]) => [key, { value, secret: true }] as const);
-  await stack.setAllConfig(Object.fromEntries([...plain, ...secret, ['pulumi:disable-default-providers', { value: '["*"]' }]]));
+  // The example as it is, as a person would copy it, below the salt that the command has written there.
+  const settings = readFileSync(join(ROOT, 'infra', stackName, `Pulumi.${STACK}.yaml`));
+  appendFileSync(join(stack.workspace.workDir, `Pulumi.${STACK}.yaml`), settings);
+  await stack.setAllConfig(Object.fromEntries(Object.entries(secrets).map(([key, value]) => [key, { value, secret: true }])));
   return {
     stack,
     things: () => ['aws', 'gcp', 'kubernetes'].flatMap((name) => new Store(join(cloud, name)).all()),
+    files: () => [...textsBelow(state), ...textsBelow(stack.workspace.workDir)],
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
+}
+
+/** The very file that `pulumi up` runs, evaluated anew at every run. */
+function entry(stackName: StackName): () => Promise<Record<string, unknown>> {
+  const file = pathToFileURL(join(ROOT, 'infra', stackName, 'index.ts')).href;
+  let runs = 0;
+  return async () => ({ ...(await import(`${file}?run=${runs++}`)) });
+}
+
+function textsBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile())
+    .map((file) => readFileSync(join(file.parentPath, file.name), 'utf8'));
 }
 
 function executable(file: string, command: string): void {

@@ -1,6 +1,5 @@
 // Datasets, evaluations and releases before a real API server: kwok plays the nodes, this process the programs in the pods.
 import { join } from 'node:path';
-import type { V1Pod } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
 import { DATASET, type VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
@@ -12,6 +11,7 @@ import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
 import { run, until } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
+import { end, RESULT, running } from './fake-task.ts';
 import { dataset, evaluation, training } from './objects.ts';
 
 const POOL = 'cpus';
@@ -70,41 +70,6 @@ async function create<T extends KubeObject>(type: ResourceType<T>, object: T): P
 
 const found = async <T extends KubeObject>(type: ResourceType<T>, name: string) => client.get(type, 'default', name);
 
-async function running(name: string): Promise<V1Pod> {
-  let pod: V1Pod | null = null;
-  await until(`pod ${name} running`, 30_000, async () => {
-    pod = await client.get(POD, 'default', name).catch((error) => {
-      if (isNotFound(error)) return null;
-      throw error;
-    });
-    return pod?.status?.phase === 'Running';
-  });
-  return pod as unknown as V1Pod;
-}
-
-/** The program in the pod has ended. */
-async function end(name: string, exitCode: number, message: string): Promise<void> {
-  const now = new Date().toISOString();
-  const state = { terminated: { exitCode, message, reason: exitCode === 0 ? 'Completed' : 'Error', startedAt: now, finishedAt: now } };
-  const status = {
-    phase: exitCode === 0 ? 'Succeeded' : 'Failed',
-    containerStatuses: [{ name: 'task', image: 'x', imageID: 'x', ready: false, restartCount: 0, started: false, state }],
-  };
-  await client.mergePatch(POD, 'default', name, { status }, { subresource: 'status' });
-}
-
-const part = (name: string) => ({ uri: `s3://data/sharegpt/${name}`, conversations: 60, pieces: 80, tokens: 9_000 });
-const RESULT = JSON.stringify({
-  train: part('train'),
-  validation: part('validation'),
-  read: 70,
-  kept: 62,
-  rejected: { tooShort: 8 },
-  edited: { html: 40 },
-  identity: 0,
-  card: 's3://data/sharegpt/card.md',
-});
-
 async function untilDataset(name: string, what: string, condition: (status: NonNullable<VicunaDataset['status']>) => boolean) {
   await until(`${name} ${what}`, 30_000, async () => condition((await found(DATASET, name)).status ?? {}));
 }
@@ -112,7 +77,7 @@ async function untilDataset(name: string, what: string, condition: (status: NonN
 describe('a VicunaDataset', () => {
   it('runs as one pod, takes its reports, moves when its node goes, and keeps its result', async () => {
     await create(DATASET, dataset('life'));
-    const first = await running('life-dataset-1');
+    const first = await running(client, 'life-dataset-1');
     expect(first.metadata?.labels).toMatchObject({ 'vicuna.run/dataset': 'life', 'vicuna.run/pool': POOL });
     const token = (
       JSON.parse(
@@ -137,10 +102,10 @@ describe('a VicunaDataset', () => {
     await client.mergePatch(NODE, undefined, node, {
       spec: { taints: [{ key: 'aws-node-termination-handler/spot-itn', value: 'x', effect: 'NoSchedule' }] },
     });
-    const second = await running('life-dataset-2');
+    const second = await running(client, 'life-dataset-2');
     expect(second.spec?.nodeName).not.toBe(node);
     await client.mergePatch(NODE, undefined, node, { spec: { taints: null } });
-    await end('life-dataset-2', 0, RESULT);
+    await end(client, 'life-dataset-2', 0, RESULT);
     await untilDataset('life', 'complete', (s) => s.phase === 'Complete');
     expect((await found(DATASET, 'life')).status).toMatchObject({
       attempt: 2,
@@ -154,8 +119,8 @@ describe('a VicunaDataset', () => {
 
   it('fails with the words of its program when its input is damaged', async () => {
     await create(DATASET, dataset('damaged'));
-    await running('damaged-dataset-1');
-    await end('damaged-dataset-1', 66, 's3://raw/sharegpt.json is no JSON: repair it');
+    await running(client, 'damaged-dataset-1');
+    await end(client, 'damaged-dataset-1', 66, 's3://raw/sharegpt.json is no JSON: repair it');
     await untilDataset('damaged', 'failed', (s) => s.phase === 'Failed');
     const failed = (await found(DATASET, 'damaged')).status?.conditions?.find((c) => c.type === 'Failed');
     expect(failed).toMatchObject({ reason: 'InputUnusable', message: expect.stringContaining('is no JSON: repair it') });
@@ -170,8 +135,8 @@ describe('a VicunaDataset', () => {
 
   it('is deleted when its ttl is over', async () => {
     await create(DATASET, dataset('brief', { 'spec.ttlAfterFinished': '0s' }));
-    await running('brief-dataset-1');
-    await end('brief-dataset-1', 0, RESULT);
+    await running(client, 'brief-dataset-1');
+    await end(client, 'brief-dataset-1', 0, RESULT);
     await until('brief gone', 30_000, async () => found(DATASET, 'brief').then(() => false, isNotFound));
   });
 
@@ -183,10 +148,10 @@ describe('a VicunaDataset', () => {
     const placed = async () => (await found(TRAINING, 'waiting')).status?.conditions?.find((c) => c.type === 'Placed');
     await until('it says that there is none', 30_000, async () => (await placed())?.reason === 'MissingDataset');
     await create(DATASET, dataset('source'));
-    await running('source-dataset-1');
+    await running(client, 'source-dataset-1');
     await until('it says that it waits', 30_000, async () => (await placed())?.reason === 'DatasetNotReady');
-    await end('source-dataset-1', 0, RESULT);
-    const worker = await running('waiting-g1-0');
+    await end(client, 'source-dataset-1', 0, RESULT);
+    const worker = await running(client, 'waiting-g1-0');
     const told = JSON.parse(worker.spec?.containers[0]?.env?.find((e) => e.name === 'VICUNA_WORKER')?.value ?? '{}');
     expect(JSON.parse(told.VICUNA_CONFIG).dataset).toEqual({
       uri: 's3://data/sharegpt/train',
@@ -211,7 +176,7 @@ describe('a VicunaEvaluation', () => {
         'spec.judge.secret': { name: 's3-credentials' },
       }),
     );
-    const pod = await running('answered-evaluation-1');
+    const pod = await running(client, 'answered-evaluation-1');
     expect(pod.spec?.containers[0]?.env).toContainEqual({
       name: 'JUDGE_API_KEY',
       valueFrom: { secretKeyRef: { name: 's3-credentials', key: 'token' } },

@@ -89,7 +89,7 @@ export async function readEvaluation(place: string): Promise<EvaluationData> {
     about,
     judge: about?.judge ?? judgeOf(reviews),
     questions,
-    titles: new Map([...ids].map((id) => [id, TITLES[id] ?? id])),
+    titles: new Map([...ids].map((id) => [id, TITLES.get(id) ?? id])),
     answers: byModel,
     reviews,
   };

@@ -15,7 +15,7 @@ export interface Question {
 
 const MAX_TEXT = 200_000;
 const MAX_TURNS = 16;
-const MAX_QUESTIONS = 100_000;
+const MAX_QUESTIONS = 10_000;
 
 const text = z.string().max(MAX_TEXT);
 /** Ids become parts of paths and of links. */
@@ -31,7 +31,11 @@ const questionSchema = z
   .object({
     question_id: questionId.optional(),
     id: questionId.optional(),
-    category: z.string().min(1).max(63).default('general'),
+    category: z
+      .string()
+      .max(63)
+      .regex(/^[^\p{Cc}]+$/u, 'no name of a category: write it in one line')
+      .default('general'),
     text: text.min(1).optional(),
     turns: z.array(text.min(1)).min(1).max(MAX_TURNS).optional(),
     reference: z.union([text, z.array(text).max(MAX_TURNS)]).optional(),

@@ -1,13 +1,16 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readEvaluation } from './data.ts';
 import { makeReport, type PairReport, type Report } from './report.ts';
 import { reportMarkdown } from './report-markdown.ts';
 
 const EVALUATION = join(import.meta.dirname, '..', '..', 'examples', 'evaluation');
 const VICUNA = 'vicuna-13b:20230322-clean-lang';
+
+/** On a busy machine. */
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let report: Report;
 let scratch: string;

@@ -123,7 +123,7 @@ function differenceOf(review: Review, categories: ReadonlyMap<string, string>): 
     stored,
     parsed,
     rule: 'problem' in found ? found.problem : found.rule,
-    explanation: KNOWN_DIFFERENCES[id] ?? null,
+    explanation: KNOWN_DIFFERENCES.get(id) ?? null,
   };
 }
 

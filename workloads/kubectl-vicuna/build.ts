@@ -1,10 +1,13 @@
 // `kubectl vicuna` as a few files of plain JavaScript, as its package has it.
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-/** Writes `main.js` and what it starts into a directory; the path of main.js. */
+const LAUNCHERS = ['kubectl-vicuna', 'kubectl_complete-vicuna'];
+
+/** Writes `main.js`, what it starts and what starts it into a directory, which may then be on the PATH; the path of main.js. */
 export async function buildPlugin(directory: string): Promise<string> {
   const bundle = await rolldown({
     input: {
@@ -15,6 +18,7 @@ export async function buildPlugin(directory: string): Promise<string> {
   });
   await bundle.write({ dir: directory, format: 'esm', entryFileNames: '[name].js' });
   await bundle.close();
+  for (const name of LAUNCHERS) cpSync(join(import.meta.dirname, name), join(directory, name));
   return join(directory, 'main.js');
 }
 

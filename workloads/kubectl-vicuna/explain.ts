@@ -3,7 +3,7 @@ import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.t
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { type Command, UsageError } from './command.ts';
 import { age, bytes, clock, counted, money, percent, since } from './format.ts';
-import { type Paint, table, wrapped } from './terminal.ts';
+import { type Paint, plain, table, wrapped } from './terminal.ts';
 import { poolMix } from './top.ts';
 
 export interface ExplainOptions {
@@ -45,7 +45,7 @@ function conditions(page: Page, list: readonly Condition[] | undefined, { now, p
   if (!list?.length) page.say('None yet: the operator has not looked at it. Is it running?');
   for (const c of list ?? []) {
     const status = c.status === 'True' ? paint.green(c.status) : c.status === 'False' ? paint.yellow(c.status) : c.status;
-    page.say(`${c.type} is ${status} (${c.reason}) for ${since(c.lastTransitionTime, now)}: ${c.message}`);
+    page.say(`${c.type} is ${status} (${c.reason}) for ${since(c.lastTransitionTime, now)}: ${plain(c.message)}`);
   }
 }
 
@@ -59,7 +59,7 @@ export function explainTraining(training: VicunaTraining, options: ExplainOption
   const decision = status.placement;
   if (!decision) page.say('No place has been chosen yet; the conditions below say what it waits for.');
   else {
-    page.say(`Decided ${clock(Date.parse(decision.decidedAt), now)} (${since(decision.decidedAt, now)} ago): ${decision.message}`);
+    page.say(`Decided ${clock(Date.parse(decision.decidedAt), now)} (${since(decision.decidedAt, now)} ago): ${plain(decision.message)}`);
     page.lines.push(...alternativesTable(decision.alternatives, paint));
   }
   if (status.next) page.say(`Forming: ${forming(status.next, now)}`);
@@ -106,7 +106,7 @@ export function alternativesTable(
       a.pricePerHour,
       a.effectivePricePerHour ?? '-',
       a.lastsHours === undefined ? '-' : `${a.lastsHours}h`,
-      a.verdict,
+      plain(a.verdict),
     ]),
     '  ',
   );
@@ -215,7 +215,7 @@ export function explainServing(serving: VicunaServing, options: ExplainOptions):
     page.say(
       `${model.name}: ${model.ready} of ${model.desired} ready (${model.spotReady} spot, ${model.onDemandReady} on-demand)${spares > 0 ? `, ${spares} more aimed at as spares or replacements` : ''}${model.leaving ? `, ${model.leaving} leaving` : ''}. Pools: ${poolMix(model.pools)}.`,
     );
-    if (model.reason) page.say(`Why so many: ${model.reason}`, '    ');
+    if (model.reason) page.say(`Why so many: ${plain(model.reason)}`, '    ');
     const measured = [
       ...(model.queue === undefined ? [] : [`queue ${model.queue}`]),
       ...(model.ttftP99 === undefined ? [] : [`first piece within ${model.ttftP99} s for 99 of 100`]),

@@ -86,6 +86,13 @@ describe('explain', () => {
     expect(nothing).toContain('the operator has not looked at it. Is it running?');
   });
 
+  it('shows a program’s last words without what a terminal would act on', () => {
+    const message = 'rank 0 failed: \u001b[2J\u001b]0;title\u0007gone\r\nover';
+    const conditions = [{ type: 'Failed', status: 'True', reason: 'RetriesExhausted', message, lastTransitionTime: ago(5) }];
+    const page = explainTraining(sampleTraining({ conditions }), OPTIONS).join('\n');
+    expect(page).toContain('for 5s: rank 0 failed: gone over');
+  });
+
   it('tells each leg of an interruption by its time since the notice', () => {
     const record = { pool: 'p', pods: ['x-g1-0'], cause: 'nodeLost', notice: false, noticedAt: ago(100) };
     expect(interruptionWords(record, NOW)).toEqual({

@@ -39,6 +39,11 @@ export function paintFor({ isTTY }: Pick<Screen, 'isTTY'>, env: NodeJS.ProcessEn
   };
 }
 
+/** Words of programs and servers, which could say anything, without what a terminal would act on. */
+export function plain(text: string): string {
+  return stripVTControlCharacters(text).replaceAll(/\p{Cc}+/gu, ' ');
+}
+
 export function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }

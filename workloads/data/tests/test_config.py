@@ -1,7 +1,10 @@
 """The configuration: defaults, and a sentence that names the field for whatever cannot be used."""
 
+import json
+
 import pytest
 from vicuna_data.config import Config
+from vicuna_data.rules import OTHER_REASONS, RULE_NAMES
 from vicuna_trainer.exits import BAD_CONFIGURATION, TrainingError
 
 LEAST = {"sources": [{"uri": "file:///in.json"}], "tokenizer": "file:///model", "output": "file:///out/"}
@@ -54,3 +57,16 @@ def test_what_is_no_object_is_refused():
         Config.parse([])
     with pytest.raises(TrainingError, match=r"VICUNA_TASK is not JSON"):
         Config.read("{", "VICUNA_TASK")
+
+
+def test_the_largest_result_fits_into_a_termination_message():
+    uri = "s3://" + "x" * 495
+    config = Config.parse({**LEAST, "output": uri})
+    numbers = {"conversations": 10**12, "pieces": 10**12, "tokens": 10**15}
+    result = {
+        **{name: {"uri": f"{config.output}/{name}", **numbers} for name in ("train", "validation")},
+        **dict.fromkeys(("read", "kept", "identity"), 10**12),
+        **{name: dict.fromkeys([*RULE_NAMES, *OTHER_REASONS], 10**12) for name in ("rejected", "edited")},
+        "card": f"{config.output}/card.md",
+    }
+    assert len(json.dumps(result)) < 4000

@@ -259,6 +259,13 @@ def test_nothing_left_is_an_error_that_says_why(tmp_path):
     assert {line["reason"] for line in read_lines(tmp_path / "out" / "rejected")} == {"notJson", "forbiddenPhrases"}
 
 
+def test_no_depth_of_nesting_ends_the_program(tmp_path):
+    deep = [f'{{"conversations": 1, "x": {"[" * depth}{"]" * depth}}}' for depth in range(900, 1000)]
+    file = write_lines(tmp_path / "in.jsonl", [record("Why is that so?", "Because it is."), *deep])
+    result = run(file, tmp_path / "out", clean={"nearDuplicates": None})
+    assert result["kept"] == 1 and sum(result["rejected"].values()) == 100
+
+
 def test_no_file_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match="There are no conversations at file://") as caught:
         run(f"file://{tmp_path}/none.json", tmp_path / "out")

@@ -61,7 +61,7 @@ LONG_ROUNDS = ("cut", "drop")
 TEMPLATES = ("vicuna_v1.1", "vicuna_v0")
 MAX_SOURCES = 100
 MAX_LIST = 1000
-MAX_TEXT = 1000
+MAX_TEXT = 500
 
 
 @dataclass(frozen=True)

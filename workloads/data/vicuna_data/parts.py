@@ -227,6 +227,13 @@ def _messages(system: str | None, messages: Sequence[str]) -> list[dict[str, str
 
 
 def _rejected(file: str, number: int, why: Rejected, value: Any) -> dict[str, Any]:
+    deeper = value
+    for _ in range(50):
+        deeper = [deeper]
+    try:
+        json.dumps(deeper)
+    except RecursionError:  # what JSON's reader just took is too deep for its writer, some levels further out
+        value = "(nested too deeply to be written again)"
     line = {"file": file, "record": number, "reason": why.reason, "detail": why.detail, "value": value}
     return {name: found for name, found in line.items() if found not in (None, "")}
 

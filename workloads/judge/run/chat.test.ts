@@ -142,6 +142,12 @@ describe('trouble', () => {
     expect(endpoint.requests).toBe(1);
   });
 
+  it('is told without the key, also when the server repeats it', async () => {
+    await start();
+    endpoint.faults.push({ kind: 'status', status: 401, error: { message: `Incorrect API key provided: ${KEY}.` } });
+    await expect(ask()).rejects.toMatchObject({ message: expect.stringContaining('Incorrect API key provided: ….') });
+  });
+
   it('ends when it is told to stop', async () => {
     await start({ delayMs: 60_000 });
     const own = new AbortController();

@@ -44,6 +44,8 @@ interface Tools {
 /** Tries of a request: a server that is down or busy may come back, one that was too slow or talks nonsense rarely gets better. */
 const TRIES = { unavailable: 10, slow: 3, nonsense: 3 } as const;
 type Trouble = keyof typeof TRIES;
+/** Characters of what a server says about an error. */
+const LONGEST_REASON = 300;
 const MAX_ANSWER_BYTES = 8 * 1_024 * 1_024;
 
 const replySchema = z.object({
@@ -154,6 +156,12 @@ export class Chat {
     return status === 200 ? this.#read(body, chat) : this.#fail({ status, headers, body, sent }, chat, signal);
   }
 
+  /** Some servers repeat the key that they refuse. */
+  #withoutKey(text: string): string {
+    const { apiKey } = this.#server;
+    return apiKey === null ? text : text.replaceAll(apiKey, '…');
+  }
+
   #bodyOf({ messages, temperature, maxTokens }: ChatRequest): object {
     return {
       model: this.#server.model,
@@ -186,7 +194,7 @@ export class Chat {
 
   #fail({ status, headers, body, sent }: Failed, chat: ChatRequest, signal: AbortSignal): Promise<ChatReply> {
     const problem = problemOf(body);
-    const said = problem?.message ? `: ${problem.message.slice(0, 300)}` : '';
+    const said = problem?.message ? `: ${this.#withoutKey(problem.message).slice(0, LONGEST_REASON)}` : '';
     if (problem?.code === 'insufficient_quota') throw badConfiguration(`${this.#who}: the account has no quota left${said}`);
     if (status === 429 || status === 408 || status >= 500)
       throw new Unsuccessful('unavailable', `status ${status}${said}`, retryAfterMs(headers, this.#tools.clock.now()));

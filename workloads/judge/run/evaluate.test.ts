@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { judgeResultSchema, parseJudgeTask } from '../config.ts';
 import { readEvaluation } from '../data.ts';
 import { makeReport } from '../report.ts';
@@ -14,6 +14,9 @@ import { Progress, type Step } from './progress.ts';
 const ANSWERS = join(import.meta.dirname, '..', '..', '..', 'examples', 'evaluation', 'answer');
 const PRICE = { input: 30, output: 60 };
 const ENV = { JUDGE_KEY: 'sk-judge', MODEL_KEY: 'sk-model' };
+
+/** On a busy machine. */
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let scratch: string;
 let judge: FakeEndpoint;
@@ -135,6 +138,16 @@ describe('an evaluation', () => {
     expect([judge.requests, rest.length]).toEqual([asked + 5, 6]);
   });
 
+  it('reports on what it is asked about now, not on what else lies there', async () => {
+    await start();
+    await run(configured());
+    const [bard] = configured().baselines;
+    const { report } = await run(configured({ baselines: [bard], bothOrders: false }));
+    expect(report.pairs.map((p) => [p.baseline, p.positionBias])).toEqual([['bard', null]]);
+    expect(Object.keys(report.names).toSorted()).toEqual(['bard', 'vicuna-13b']);
+    expect(judge.requests).toBe(24);
+  });
+
   it('goes on after its judge was down', async () => {
     await start();
     judge.faults.push(...Array(40).fill({ kind: 'status', status: 503 }));
@@ -174,6 +187,14 @@ describe('an evaluation', () => {
     expect(result.cost.total).toBeGreaterThan(0.15);
     expect(result.reviews.done).toBeGreaterThan(4);
     expect(result.reviews.done).toBeLessThan(24);
+    // A question of which one order is missing yet has no verdict.
+    const files = ['bard', 'llama-13b'].map((name) =>
+      readFileSync(join(scratch, 'out', 'review', `review_${name}_vicuna-13b.jsonl`), 'utf8'),
+    );
+    const twice = files.map((f) =>
+      Object.values(Object.groupBy(f.trim().split('\n'), (l) => JSON.parse(l).question_id)).filter((r) => r?.length === 2),
+    );
+    expect(result.baselines.map((b) => b.judged)).toEqual(twice.map((t) => t.length));
     // The same budget again: what is there counts, and only what is smaller than what did not fit may be added.
     const again = (await run(config(0.4))).result;
     expect(again).toMatchObject({ state: 'budgetReached', reviews: { done: judge.requests } });

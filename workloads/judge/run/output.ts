@@ -29,7 +29,10 @@ export async function writeEvaluation(
     files.set(
       `answer/answer_${model}.jsonl`,
       toJsonLines(
-        [...own].map(([question, turns]) => ({ answer_id: answerId(model, question), model_id: model, question_id: question, turns })),
+        questions.flatMap(({ id }) => {
+          const turns = own.get(id);
+          return turns === undefined ? [] : [{ answer_id: answerId(model, id), model_id: model, question_id: id, turns }];
+        }),
       ),
     );
   for (const [name, own] of Map.groupBy(reviews, ({ planned }) => fileOf(task, planned)))

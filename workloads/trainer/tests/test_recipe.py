@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 
@@ -179,6 +180,8 @@ def test_adapters_are_trained_saved_resumed_and_exported(ranks, tiny, lora):
     ],
 )
 def test_adapters_that_cannot_be_are_refused(ranks, lora, sentence):
+    if "quantization" in lora and importlib.util.find_spec("bitsandbytes") is not None:
+        pytest.skip("this image has bitsandbytes")
     ranks.recipe["lora"] = lora
     ranks.start(1)
     assert ranks.wait_end() == [64]
@@ -233,3 +236,13 @@ def test_the_template_of_the_first_release(ranks):
     assert ranks.wait_end() == [0], ranks.ended
     template = (ranks.storage / "model" / "chat_template.jinja").read_text()
     assert "### " in template
+
+
+def test_a_base_of_four_bits_is_trained_and_resumed(ranks):
+    """QLoRA, where there is bitsandbytes; it computes on CPUs too."""
+    pytest.importorskip("bitsandbytes", reason="QLoRA needs bitsandbytes, which only images for GPUs have")
+    ranks.recipe.update(lora={"rank": 4, "quantization": "nf4"}, learningRate=1e-2, precision="bf16")
+    interrupted(ranks, (2, 1), 5)
+    losses = ranks.losses()
+    assert losses[20] < losses[1]
+    assert {tensor.dtype for tensor in load_file(ranks.storage / "model" / "model-00001.safetensors").values()} == {torch.bfloat16}

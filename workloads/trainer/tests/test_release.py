@@ -372,6 +372,10 @@ def test_pickled_weights_and_no_weights_are_explained(tmp_path):
     (tmp_path / "base").mkdir()
     with pytest.raises(TrainingError, match=r"there are no \.safetensors files"):
         make(tmp_path)
+    (tmp_path / "base" / "adapter_model.safetensors").write_bytes(b"x")
+    with pytest.raises(TrainingError, match="it is an adapter, not a model"):
+        make(tmp_path)
+    (tmp_path / "base" / "adapter_model.safetensors").unlink()
     (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(TrainingError, match="its weights are pickled"):
         make(tmp_path)

@@ -137,7 +137,7 @@ export class Questions {
     };
     return make(
       'div',
-      { class: 'controls', role: 'toolbar', 'aria-label': 'What is shown' },
+      { class: 'controls', role: 'group', 'aria-label': 'What is shown' },
       choice('left', 'Left', models, route.left, (left) => this.#go({ left })),
       make('button', { type: 'button', id: 'swap', 'aria-label': 'Swap the sides', click: () => this.swap() }, '⇄'),
       choice('right', 'Right', models, route.right, (right) => this.#go({ right })),
@@ -253,13 +253,7 @@ function answer(
       'header',
       {},
       make('h2', {}, nameOf(model)),
-      scores.length > 0 &&
-        make(
-          'span',
-          { class: 'score', 'aria-label': `Score ${scores.map(figure).join(' and ')} of 10` },
-          make('b', {}, scores.map(figure).join(' · ')),
-          make('i', { 'aria-hidden': 'true' }, ' / 10'),
-        ),
+      scores.length > 0 && make('span', { class: 'score' }, make('b', {}, scores.map(figure).join(' · ')), make('i', {}, ' / 10')),
     ),
     body,
   );

@@ -2,8 +2,8 @@
 
     python3 regenerate.py
 
-Needs the trainer's packages on PYTHONPATH, and pip, which fetches the releases of FastChat by name. The tokenizers are made here too:
-small ones of LLaMA's kind, since LLaMA's own cannot be given away.
+Needs the trainer's packages on PYTHONPATH, and pip, which fetches the releases of FastChat by name. The tokenizers are made here
+too: small ones of LLaMA's kind, since LLaMA's own cannot be given away.
 
 * 0.2.36: the last release; vicuna_v1.1.
 * 0.1.10: the last one with vicuna_v0, its masks repaired. 0.1.2: as on the day of the first release.
@@ -28,17 +28,23 @@ LOCK = HERE.parents[3] / "test" / "clients" / "fastchat.lock"
 
 
 def make_tokenizers() -> None:
-    """`legacy` puts ▁ before every text, as LLaMA's tokenizer in its `legacy` form does after </s> too; `first` only before the first."""
+    """`legacy` puts ▁ before every text, as LLaMA's tokenizer in its `legacy` form does, `first` only before the first."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     given = json.loads((HERE / "conversations.json").read_text())
     texts = [message["value"] for kind in given.values() for c in kind for message in c["conversations"]]
     system = "A chat between a curious user and an artificial intelligence assistant, human, Human, Assistant, USER, ASSISTANT."
-    texts += [system, "The assistant gives helpful, detailed, and polite answers to the user's questions.", "### Human: ", "### Assistant: "]
+    texts += [
+        system,
+        "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+        "### Human: ",
+        "### Assistant: ",
+    ]
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     bpe = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    prefix = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    bpe.normalizer = prefix
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    # As in LLaMA's vocabulary: ▁ begins pieces and is never at the end of one.
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=True)
     special = ["<unk>", "<s>", "</s>"]
     # Line by line, as sentencepiece learns: a line's end is in no token.
     lines = [line for text in texts for line in text.split("\n")]
@@ -47,7 +53,7 @@ def make_tokenizers() -> None:
         vocab_size=900, special_tokens=[*special, *bytes_], limit_alphabet=len(alphabet), show_progress=False
     )
     bpe.train_from_iterator(["### Human", "### Assistant", *lines] * 3, trainer)
-    value = json.loads(bpe.to_str())
+    value = {**json.loads(bpe.to_str()), "pre_tokenizer": None}
     # The bytes are tokens that texts are made into, not special ones that they are searched for.
     value["added_tokens"] = [token for token in value["added_tokens"] if token["content"] in special]
     for name in TOKENIZERS:
@@ -58,7 +64,7 @@ def make_tokenizers() -> None:
         if name == "first":
             tokenizer.normalizer = None
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
-        tokenizer.save(str(HERE / f"tokenizer-{name}.json"), pretty=False)
+        tokenizer.save(str(HERE / f"{name}.tokenizer"), pretty=False)
 
 
 def load(name: str, length: int) -> object:
@@ -66,7 +72,7 @@ def load(name: str, length: int) -> object:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(HERE / f"tokenizer-{name}.json"),
+        tokenizer_file=str(HERE / f"{name}.tokenizer"),
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
@@ -121,9 +127,8 @@ def main() -> None:
             child = [sys.executable, __file__, "--version", version]
             done = subprocess.run(child, check=True, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
         found += json.loads(done.stdout.splitlines()[-1])
-    lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in found)
-    (HERE / "fastchat.json").write_text(f"[\n{lines}\n]\n")
-    print(f"{len(found)} records in {HERE / 'fastchat.json'}")
+    (HERE / "fastchat.jsonl").write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in found))
+    print(f"{len(found)} records in {HERE / 'fastchat.jsonl'}")
 
 
 if __name__ == "__main__":

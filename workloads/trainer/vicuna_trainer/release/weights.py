@@ -132,6 +132,8 @@ class Weights:
                 raise self._bad(f"{indexes[0]} names {missing[0]}, which is not there")
             return names
         names = sorted(n for n in self._sizes if n.endswith(SUFFIX) and n.startswith(prefix) and "/" not in n)
+        if names == ["adapter_model.safetensors"]:
+            raise self._bad("it is an adapter, not a model: publish it as it is, or train with recipe.lora.export merged")
         if names:
             return names
         pickled = sorted(name for name in self._sizes if name.endswith((".bin", ".pt", ".pth")))

@@ -1,5 +1,5 @@
-// The real `pulumi` command makes each stack, changes nothing at a second try, and takes it away again, in clouds that are not there. What
-// the stack `aws` puts into Kubernetes goes to a real API server, with Karpenter's own definitions.
+// The real `pulumi` command shows the stack `aws`, makes it, would change nothing at a second try, and takes it away again, in a cloud that is
+// not there. What it puts into Kubernetes goes to a real API server, with Karpenter's own definitions.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,26 +8,15 @@ import { type ControlPlane, startControlPlane } from '../cluster/control-plane.t
 import { Ownership } from '../cluster/ownership.ts';
 import { run } from '../cluster/run.ts';
 import { ensureTools } from '../cluster/tools.ts';
-import { createEnvironment, type Environment, type EnvironmentOptions, POLICY_PACK } from './automation.ts';
-import type { StackName } from './mocked.ts';
+import { createEnvironment, type Environment, POLICY_PACK } from './automation.ts';
 
 const KARPENTER = ['sigs.k8s.io/karpenter@v1.14.1', 'github.com/aws/karpenter-provider-aws@v1.14.1'];
 
 let tools: Awaited<ReturnType<typeof ensureTools>>;
-const environments: Environment[] = [];
 
 beforeAll(async () => {
   tools = await ensureTools(['pulumi', 'kubectl'], (tool, how) => console.log(`${how} ${tool} …`));
 }, 1_800_000);
-afterAll(() => {
-  for (const e of environments) e.remove();
-});
-
-async function environment(stack: StackName, options: EnvironmentOptions = {}): Promise<Environment> {
-  const made = await createEnvironment(stack, options);
-  environments.push(made);
-  return made;
-}
 
 const types = (e: Environment) => e.things().map((thing) => thing.type);
 
@@ -43,12 +32,13 @@ describe('stack aws', () => {
     ownership = Ownership.take(directory);
     controlPlane = await startControlPlane({ directory });
     for (const file of await karpenterDefinitions()) await kubectl('apply', '--server-side', '-f', file);
-    aws = await environment('aws', {
+    aws = await createEnvironment('aws', {
       kubernetes: { kubectl: tools.kubectl, kubeconfig: controlPlane.kubeconfig },
       secrets: { 'vicuna-aws:huggingFaceToken': 'hf_secret' },
     });
   }, 300_000);
   afterAll(async () => {
+    aws?.remove();
     await controlPlane?.stop();
     rmSync(directory, { recursive: true, force: true });
     await ownership?.release();
@@ -87,21 +77,21 @@ describe('stack aws', () => {
     );
   });
 
-  it('keeps secrets out of its state', async () => {
-    const state = JSON.stringify(await aws.stack.exportStack());
-    expect(state).not.toContain('hf_secret');
-    expect(state).toContain('ciphertext');
+  it('keeps secrets out of its state and its settings', () => {
+    const files = aws.files();
+    expect(files.length).toBeGreaterThan(1);
+    for (const text of files) expect(text).not.toContain('hf_secret');
+    expect(files.join('')).toContain('ciphertext');
   });
 
-  it('is not changed by a second up', async () => {
-    const { summary } = await aws.stack.up();
-    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(['same']);
+  it('would not be changed by a second up', async () => {
+    const { changeSummary } = await aws.stack.preview({ expectNoChanges: true });
+    expect(Object.keys(changeSummary)).toEqual(['same']);
   }, 300_000);
 
   it('is not taken away with its data by mistake', async () => {
-    await expect(aws.stack.destroy()).rejects.toThrow(/protect/);
+    await expect(aws.stack.destroy()).rejects.toThrow(/bucket.*protect|protect.*bucket/is);
     expect(types(aws)).toContain('aws:s3/bucket:Bucket');
-    expect(types(aws)).toContain('aws:eks/cluster:Cluster');
   }, 300_000);
 
   it('leaves nothing but its data', async () => {
@@ -127,22 +117,6 @@ describe('stack aws', () => {
     expect(aws.things()).toEqual([]);
     const { deployment } = await aws.stack.exportStack();
     expect(deployment.resources ?? []).toEqual([]);
-  }, 300_000);
-});
-
-describe.each<[StackName, string[]]>([
-  ['gcp', ['gcp:container/cluster:Cluster', 'gcp:storage/bucket:Bucket']],
-  ['multi', ['aws:eks/cluster:Cluster', 'gcp:container/cluster:Cluster', 'aws:iam/openIdConnectProvider:OpenIdConnectProvider']],
-])('stack %s', (stack, some) => {
-  it('is made, and leaves nothing but its data', async () => {
-    const cloud = await environment(stack);
-    const { summary } = await cloud.stack.up({ policyPacks: [POLICY_PACK] });
-    expect(summary.result).toBe('succeeded');
-    expect(types(cloud)).toEqual(expect.arrayContaining(some));
-    await cloud.stack.destroy({ excludeProtected: true });
-    // Google's APIs stay switched on: they cost nothing by themselves.
-    expect(types(cloud).filter((type) => !/^aws:s3\/|^gcp:storage\/bucket:|^gcp:projects\/service:/.test(type))).toEqual([]);
-    expect(types(cloud).length).toBeGreaterThan(0);
   }, 300_000);
 });
 

@@ -1,0 +1,41 @@
+// Pods of tasks as kwok runs them: this process says how their programs end.
+import type { V1Pod } from '@kubernetes/client-node';
+import { isNotFound, type KubeClient } from '../../operator/kube/client.ts';
+import { POD } from '../../operator/kube/types.ts';
+import { until } from '../cluster/run.ts';
+
+/** The pod, once kwok has started it. */
+export async function running(client: KubeClient, name: string): Promise<V1Pod> {
+  let pod: V1Pod | null = null;
+  await until(`pod ${name} running`, 30_000, async () => {
+    pod = await client.get(POD, 'default', name).catch((error) => {
+      if (isNotFound(error)) return null;
+      throw error;
+    });
+    return pod?.status?.phase === 'Running';
+  });
+  return pod as unknown as V1Pod;
+}
+
+/** The program in the pod has ended. */
+export async function end(client: KubeClient, name: string, exitCode: number, message: string): Promise<void> {
+  const now = new Date().toISOString();
+  const state = { terminated: { exitCode, message, reason: exitCode === 0 ? 'Completed' : 'Error', startedAt: now, finishedAt: now } };
+  const status = {
+    phase: exitCode === 0 ? 'Succeeded' : 'Failed',
+    containerStatuses: [{ name: 'task', image: 'x', imageID: 'x', ready: false, restartCount: 0, started: false, state }],
+  };
+  await client.mergePatch(POD, 'default', name, { status }, { subresource: 'status' });
+}
+
+const part = (name: string) => ({ uri: `s3://data/sharegpt/${name}`, conversations: 60, pieces: 80, tokens: 9_000 });
+export const RESULT = JSON.stringify({
+  train: part('train'),
+  validation: part('validation'),
+  read: 70,
+  kept: 62,
+  rejected: { tooShort: 8 },
+  edited: { html: 40 },
+  identity: 0,
+  card: 's3://data/sharegpt/card.md',
+});
