@@ -11,10 +11,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ALERT_GROUPS } from '../../charts/alerts.ts';
 import { DASHBOARDS } from '../../charts/dashboards/dashboards.ts';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import { DATASET } from '../../operator/api/vicuna-dataset.ts';
+import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import { isNotFound, KubeClient } from '../../operator/kube/client.ts';
-import { DEPLOYMENT, type KubeObject, SECRET } from '../../operator/kube/types.ts';
+import { DEPLOYMENT, type KubeObject, POD, SECRET } from '../../operator/kube/types.ts';
 import { createPrivateServer } from '../../workloads/gateway/private-server.ts';
 import { FakeModeration } from '../../workloads/gateway/testing/fake-moderation.ts';
 import { GatewayStage } from '../../workloads/gateway/testing/stage.ts';
@@ -25,10 +27,11 @@ import { Prometheus } from '../cluster/prometheus.ts';
 import { run, until } from '../cluster/run.ts';
 import { ensureTools, toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT, startFakePool } from './fake-gang.ts';
-import { serving } from './objects.ts';
+import { dataset, evaluation, serving } from './objects.ts';
 
 const POOL = 'least';
 const NAME = 'least';
+const AT = new Date().toISOString();
 const ACCOUNT = `system:serviceaccount:${RELEASE_NAMESPACE}:${RELEASE}`;
 const kubeconfig = process.env.KUBECONFIG ?? '';
 const directory = process.env.VICUNA_TEST_DIRECTORY ?? '';
@@ -155,6 +158,32 @@ describe("an operator with the chart's roles", () => {
     });
     await talk();
   }, 180_000);
+
+  it('runs a dataset and an evaluation, and deletes what is not to be kept', async () => {
+    const changes = {
+      'spec.placement': { pools: { matchLabels: { least: 'yes' } } },
+      'spec.ttlAfterFinished': '0s',
+      'spec.credentials': undefined,
+    };
+    await client.mergePatch(GPU_POOL, undefined, POOL, { metadata: { labels: { least: 'yes' } } });
+    await client.create(DATASET, dataset(NAME, changes));
+    const candidate = { name: 'x', answers: 's3://a/x.jsonl' };
+    await client.create(EVALUATION, evaluation(NAME, { ...changes, 'spec.candidate': candidate, 'spec.judge.secret': { name: NAME } }));
+    for (const kind of ['dataset', 'evaluation']) {
+      const pod = `${NAME}-${kind}-1`;
+      await until(`${pod} running`, 60_000, async () => (await client.get(POD, 'default', pod)).status?.phase === 'Running');
+      const state = { terminated: { exitCode: 64, message: 'the test ends it', reason: 'Error', startedAt: AT, finishedAt: AT } };
+      const containerStatuses = [{ name: 'task', image: 'x', imageID: 'x', ready: false, restartCount: 0, started: false, state }];
+      await client.mergePatch(POD, 'default', pod, { status: { phase: 'Failed', containerStatuses } }, { subresource: 'status' });
+    }
+    for (const type of [DATASET, EVALUATION])
+      await until(`the ${type.kind} gone`, 60_000, () =>
+        client.get<KubeObject>(type, 'default', NAME).then(
+          () => false,
+          (error) => isNotFound(error),
+        ),
+      );
+  }, 180_000);
 });
 
 /** What Prometheus finds; the empty answer and NaN alone are nothing. */
@@ -255,6 +284,7 @@ function allowed(rules: readonly V1PolicyRule[]): string[] {
   );
 }
 
+const ELSEWHERE = 'for pools in other clusters; multi-cluster.test.ts has two';
 const TO_GRANT = 'gateways may, and nobody may grant what they may not do themselves';
 const TO_OWN = 'asked for by the API server where OwnerReferencesPermissionEnforcement is on, as on OpenShift';
 /** What the operator may do and did not do here, and why it may. */
@@ -265,6 +295,12 @@ const UNUSED: Readonly<Record<string, string>> = {
   'discovery.k8s.io/endpointslices get': TO_GRANT,
   'discovery.k8s.io/endpointslices list': TO_GRANT,
   'discovery.k8s.io/endpointslices watch': TO_GRANT,
+  'discovery.k8s.io/endpointslices create': ELSEWHERE,
+  'discovery.k8s.io/endpointslices patch': ELSEWHERE,
+  'discovery.k8s.io/endpointslices delete': ELSEWHERE,
+  '/namespaces get': ELSEWHERE,
+  'vicuna.run/vicunadatasets/finalizers update': TO_OWN,
+  'vicuna.run/vicunaevaluations/finalizers update': TO_OWN,
   'vicuna.run/vicunatrainings/finalizers update': TO_OWN,
   'vicuna.run/vicunaservings/finalizers update': TO_OWN,
 };
