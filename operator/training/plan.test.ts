@@ -38,6 +38,7 @@ describe('start', () => {
   it('groups the new pods of a generation, also the ones made before, and lets the group go when they run', () => {
     const w = new World();
     expect(w.step().group).toEqual({ name: 'demo-g1', minCount: 2 });
+    expect(w.events).toContain('Placed');
     w.pods.delete('demo-g1-1');
     expect(w.step().group).toEqual({ name: 'demo-g1', minCount: 2 });
     w.start('demo-g1-0', 'demo-g1-1');

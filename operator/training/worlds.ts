@@ -134,9 +134,8 @@ export function formNext(d: Draft): boolean {
     // While the old world still trains, nothing is being waited for.
     return status.world && isTraining(d, status.world) ? false : chargeWaiting(d, choice.message);
   }
-  if (status.pool !== undefined && status.pool !== choice.pool.name) {
-    d.event('Normal', 'Moved', `${status.pool} → ${choice.pool.name}: ${choice.message}`);
-  }
+  if (status.pool === undefined) d.event('Normal', 'Placed', `${choice.pool.name}: ${choice.message}`);
+  else if (status.pool !== choice.pool.name) d.event('Normal', 'Moved', `${status.pool} → ${choice.pool.name}: ${choice.message}`);
   const stay = homes.includes(choice.pool.name) ? survivorsIn(d, choice.pool.name) : [];
   setNext(d, choice.pool.name, choice.pool.capacity, stay, choice.workers, reason);
   keepDecision(d, choice);

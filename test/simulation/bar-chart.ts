@@ -27,7 +27,7 @@ export function barChart(title: string, unit: (value: number) => string, bars: r
       `<text x="${(LEFT + width + 6).toFixed(1)}" y="${y + 15}"${weight}>${escaped(unit(value))}</text>`,
     ].join('');
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="${COLOURS.text}"><rect width="${WIDTH}" height="${height}" fill="#fff"/><text x="16" y="24" font-size="14" font-weight="600">${escaped(title)}</text>${parts.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="${COLOURS.text}"><title>${escaped(title)}</title><rect width="${WIDTH}" height="${height}" fill="#fff"/><text x="16" y="24" font-size="14" font-weight="600">${escaped(title)}</text>${parts.join('')}</svg>\n`;
 }
 
 function escaped(words: string): string {

@@ -83,6 +83,6 @@ if (values.docs === 'all') {
   tell('windows that nothing was chosen by');
   const figures = { rows, splits: splits(values.data), fits: fits(values.data), variations: sensitivity(values.data, tell) };
   mkdirSync(dirname(FIGURES), { recursive: true });
-  writeFileSync(FIGURES, `${JSON.stringify(figures)}\n`);
+  writeFileSync(FIGURES, `${JSON.stringify(figures, null, 2)}\n`);
   writeDocs(figures);
 }

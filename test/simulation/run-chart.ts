@@ -81,7 +81,7 @@ export function runChart(run: RunRecord): string {
     parts.push(bar(LEFT + i * 150, LEFT + i * 150 + 12, costTop + PLOT + 28, 12, colour));
     text(LEFT + i * 150 + 18, costTop + PLOT + 38, words);
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="${COLOURS.text}"><rect width="${WIDTH}" height="${height}" fill="#fff"/>${parts.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="${COLOURS.text}"><title>${escaped(`${run.policy}: ${run.scenario}`)}</title><rect width="${WIDTH}" height="${height}" fill="#fff"/>${parts.join('')}</svg>\n`;
 }
 
 /** The stretches, [first, after the last], of what has the property. */
