@@ -157,6 +157,11 @@ describe('AWS', () => {
     expect(identity?.inputs).toMatchObject({ namespace: 'vicuna', serviceAccount: 'vicuna-workload' });
   });
 
+  it('heeds NetworkPolicies', () => {
+    const cni = made('aws', 'aws:eks/addon:Addon').find((r) => r.name === 'vicuna-vpc-cni');
+    expect(JSON.parse(cni?.inputs.configurationValues)).toEqual({ enableNetworkPolicy: 'true' });
+  });
+
   it('has its own log group, which EKS would leave behind', () =>
     expect(only('aws', 'aws:cloudwatch/logGroup:LogGroup')).toMatchObject({ name: '/aws/eks/vicuna/cluster', retentionInDays: 30 }));
 });

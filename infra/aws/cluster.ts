@@ -85,13 +85,15 @@ export class EksCluster extends pulumi.ComponentResource {
           'json',
         ]),
       );
-    const addon = (addonName: string, dependsOn: pulumi.Resource[]) =>
+    const addon = (addonName: string, dependsOn: pulumi.Resource[], settings: { configurationValues?: string } = {}) =>
       new aws.eks.Addon(
         `${name}-${addonName}`,
-        { clusterName: cluster.name, addonName, resolveConflictsOnCreate: 'OVERWRITE', resolveConflictsOnUpdate: 'OVERWRITE' },
+        { clusterName: cluster.name, addonName, ...settings, resolveConflictsOnCreate: 'OVERWRITE', resolveConflictsOnUpdate: 'OVERWRITE' },
         { ...parent, dependsOn },
       );
-    const first = [addon('vpc-cni', []), addon('kube-proxy', []), addon('eks-pod-identity-agent', [])];
+    // Without this, EKS takes NetworkPolicies and heeds none.
+    const policies = { configurationValues: JSON.stringify({ enableNetworkPolicy: 'true' }) };
+    const first = [addon('vpc-cni', [], policies), addon('kube-proxy', []), addon('eks-pod-identity-agent', [])];
     // Without the way out nodes cannot join, nor Karpenter end instances: it comes before them and goes after them.
     this.systemNodes = this.#systemNodes(name, cluster, network, [network, ...first]);
     this.ready = [this.systemNodes, addon('coredns', [this.systemNodes])];
