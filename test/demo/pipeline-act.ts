@@ -116,7 +116,7 @@ function stagesOf({ dataset, training, serving, evaluation }: Objects): StageVie
     },
     {
       name: 'serving',
-      now: training?.status?.release?.phase === 'Complete' ? (ready?.message ?? '') : '',
+      now: ready === undefined || ready.reason === 'TrainingNotReady' ? '' : ready.message,
       done: ready?.status === 'True' ? `${serving?.status?.url} answers with the model restored from base and delta` : null,
     },
     {
