@@ -34,6 +34,7 @@ function world(price: object) {
     pools,
     queue: { addAfter: (_: string, ms: number) => state.later.push(ms) },
     book: new PoolBook(() => state.now),
+    clusters: { onHealth: () => {}, follow: () => {}, health: () => null },
     metrics: { setPool: () => {} },
     readPrices: (query: unknown) => {
       state.asked.push(query);
