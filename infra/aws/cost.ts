@@ -2,7 +2,7 @@ import type { Fixed } from '../shared/cost.ts';
 import { SYSTEM_NODES } from './cluster.ts';
 
 /**
- * What costs without any GPU node. List prices in us-west-2 and us-east-1, US dollars per hour, read from aws.amazon.com/eks/pricing,
+ * What costs without any GPU node. List prices in us-west-2 and us-east-1, US dollars per hour, as they are usually quoted; no part of them is read from the cloud: see aws.amazon.com/eks/pricing,
  * /vpc/pricing, /ec2/pricing (m7i.large: Karpenter v1.14.1's price table), /elasticloadbalancing/pricing and /kms/pricing.
  */
 export function awsFixedCosts(zones: number, hasEndpoints: boolean): Fixed[] {
