@@ -2,8 +2,9 @@ import type { Fixed } from '../shared/cost.ts';
 import { SYSTEM_NODES } from './cluster.ts';
 
 /**
- * What costs without any GPU node. List prices in us-west-2 and us-east-1, US dollars per hour, as they are usually quoted; no part of them is read from the cloud: see aws.amazon.com/eks/pricing,
- * /vpc/pricing, /ec2/pricing (m7i.large: Karpenter v1.14.1's price table), /elasticloadbalancing/pricing and /kms/pricing.
+ * What costs without any GPU node, US dollars per hour: list prices in us-west-2 and us-east-1 as they are usually quoted, not read from
+ * the cloud. Check them on aws.amazon.com/eks/pricing, /vpc/pricing, /elasticloadbalancing/pricing and /kms/pricing; m7i.large is of
+ * Karpenter v1.14.1's price table.
  */
 export function awsFixedCosts(zones: number, hasEndpoints: boolean): Fixed[] {
   return [

@@ -2,9 +2,8 @@ import type { Fixed } from '../shared/cost.ts';
 import { SYSTEM_NODES } from './cluster.ts';
 
 /**
- * What costs without any GPU node. List prices in us-central1, US dollars per hour, as they are usually quoted; no part of them is read from the cloud: see cloud.google.com/kubernetes-engine/pricing,
- * /compute/vm-instance-pricing, /compute/disks-image-pricing, /nat/pricing, /vpc/network-pricing and /load-balancing/pricing. Credits, such as the
- * one for a first zonal cluster, are not counted.
+ * What costs without any GPU node, US dollars per hour: list prices in us-central1 as they are usually quoted, not read from the cloud.
+ * Check them on cloud.google.com/kubernetes-engine/pricing, /compute/all-pricing and /vpc/network-pricing.
  */
 export function gcpFixedCosts(zones: number, hasEndpoints: boolean, natAddresses: number): Fixed[] {
   return [
