@@ -46,11 +46,14 @@ export interface FleetOutcome {
   readonly launches: number;
 }
 
+/** Told after every tick what ran in it, by zone, how many answered, and what all has cost so far: for charts. */
+export type FleetWatcher = (spot: readonly number[], onDemand: number, ready: number, cost: number) => void;
+
 /**
  * Runs the scenario. Rules of the published simulator: a zone loses at once what is above its capacity; as many replicas of a zone
  * answer as it had all through a start's time; every replica is billed in every tick, ready or not; the first start is not counted.
  */
-export function runFleet(scenario: FleetScenario, policy: FleetPolicy): FleetOutcome {
+export function runFleet(scenario: FleetScenario, policy: FleetPolicy, watch?: FleetWatcher): FleetOutcome {
   const { capacity, startTicks, target, spotPrice, onDemandPrice } = scenario;
   const decide = policy(scenario);
   const ticks = capacity[0]?.length ?? 0;
@@ -77,9 +80,16 @@ export function runFleet(scenario: FleetScenario, policy: FleetPolicy): FleetOut
     launches += Math.max(0, wanted.onDemand - onDemand.running);
     onDemand.set(wanted.onDemand);
     const ready = zones.reduce((sum, zone) => sum + zone.advance(), onDemand.advance());
-    if (tick < startTicks) continue;
-    if (ready >= target) good++;
-    cost += zones.reduce((sum, zone) => sum + zone.running, 0) * spotPrice + onDemand.running * onDemandPrice;
+    if (tick >= startTicks) {
+      if (ready >= target) good++;
+      cost += zones.reduce((sum, zone) => sum + zone.running, 0) * spotPrice + onDemand.running * onDemandPrice;
+    }
+    watch?.(
+      zones.map((zone) => zone.running),
+      onDemand.running,
+      ready,
+      cost,
+    );
   }
   return { availability: good / (ticks - startTicks), cost, launches };
 }

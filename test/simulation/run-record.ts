@@ -33,10 +33,10 @@ export interface RecordedTick {
 }
 
 /** Runs that can be looked at one by one. */
-export interface Simulation {
+export interface Simulation<R = RunRecord> {
   readonly scenarios: readonly string[];
   readonly policies: readonly string[];
-  run(scenario: string, policy: string): RunRecord;
+  run(scenario: string, policy: string): R;
 }
 
 const OURS = 'vicuna';
@@ -95,13 +95,13 @@ function described({ name, gapSeconds, durationSeconds, deadlineSeconds }: Descr
   return { scenario: name, gapSeconds, durationSeconds, deadlineSeconds };
 }
 
-function found<T extends { readonly name: string }>(cases: readonly T[], name: string): T {
+export function found<T extends { readonly name: string }>(cases: readonly T[], name: string): T {
   const one = cases.find((c) => c.name === name);
   if (one === undefined) throw new Error(`There is no scenario "${name}"`);
   return one;
 }
 
-function named<T>(policies: Readonly<Record<string, T>>, name: string): T {
+export function named<T>(policies: Readonly<Record<string, T>>, name: string): T {
   const policy = policies[name];
   if (policy === undefined) throw new Error(`There is no policy ${name}: there are ${Object.keys(policies).join(', ')}`);
   return policy;

@@ -2,8 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fleetChart } from './fleet-chart.ts';
+import { fleetLines } from './fleet-record.ts';
 import { runChart } from './run-chart.ts';
 import { simulationOf } from './run-record.ts';
+import { fleetSimulation } from './table-fleet.ts';
 
 // A directory of traces like the public ones, with traces of our own: spot for a day, none for half a day, and so on.
 let dir: string;
@@ -103,5 +106,35 @@ describe("a run's picture", () => {
     expect(bars('#cfe8d8')).toBe(2 + 1); // and the legend's
     const stays = run.ticks.filter((tick, i) => tick.capacity === 'spot' && run.ticks[i - 1]?.pool !== tick.pool).length;
     expect(bars('#1f8a4c')).toBe(stays + 1);
+  });
+});
+
+describe("a fleet's run, tick by tick", () => {
+  const run = () => fleetSimulation(dir).run('AWS1 from 0', 'vicuna');
+
+  it('says what ran where, how many answered, and what it cost, as the table does', () => {
+    const { ticks, target, availability, cost, room } = run();
+    expect(ticks).toHaveLength(60);
+    expect(ticks.filter((t) => t.ready >= target).length / (60 - 4)).toBeCloseTo(availability, 10);
+    expect(ticks.at(-1)?.cost).toBe(cost);
+    for (const [tick, { spot }] of ticks.entries())
+      for (const [zone, count] of spot.entries()) expect(count).toBeLessThanOrEqual(room[zone]?.[tick] ?? 0);
+  });
+
+  it('has a line for each stretch in which nothing changed', () => {
+    const lines = fleetLines(run()).split('\n');
+    expect(lines.at(-1)).toMatch(/^\d+\.\d\d % of the time all 2 answer, at \d+\.\d % of on-demand's cost, \d+ launches$/);
+    expect(lines.filter((line) => line.includes(' h ')).length).toBeLessThan(20);
+  });
+
+  it('is drawn: room and replicas by zone, and how many answer', () => {
+    const svg = fleetChart(run());
+    expect(svg.startsWith('<svg')).toBe(true);
+    for (const words of ['zone 1', 'zone 2', 'on-demand', 'answer', 'cost', 'vicuna: AWS1 from 0']) expect(svg).toContain(`>${words}<`);
+  });
+
+  it('is refused for scenarios and policies that there are none of', () => {
+    expect(() => fleetSimulation(dir).run('AWS9 from 0', 'vicuna')).toThrow(/no scenario/);
+    expect(() => fleetSimulation(dir).run('AWS1 from 0', 'nobody')).toThrow(/no policy nobody/);
   });
 });

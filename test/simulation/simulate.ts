@@ -2,12 +2,16 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fleetChart } from './fleet-chart.ts';
+import { fleetLines } from './fleet-record.ts';
 import { runChart } from './run-chart.ts';
 import { type RunRecord, simulationOf } from './run-record.ts';
+import { fleetSimulation } from './table-fleet.ts';
 
 const USAGE = `npm run simulate -- [--table T1] [--scenario N] [--policy NAME] [--data DIR] [--svg FILE] [--json FILE]
 
-Runs one policy over one scenario of the tables T1 to T4 and prints where it ran, when and at what cost.
+Runs one policy over one scenario of the tables T1 to T4 (a training) or T5 (a serving's fleet) and prints where it ran, when and at
+what cost.
   --table ID      default: T1
   --scenario N    number or name of the scenario; "list" prints them (default: 1)
   --policy NAME   "list" prints them (default: vicuna, which is what the operator runs)
@@ -45,7 +49,8 @@ if (values.help) {
 }
 if (!existsSync(values.data)) fail(`There are no traces in ${values.data}: name their directory with --data`);
 const simulation =
-  simulationOf(values.table, values.data) ?? fail(`There is no table ${values.table} to simulate: choose T1, T2, T3 or T4`);
+  (values.table === 'T5' ? fleetSimulation(values.data) : simulationOf(values.table, values.data)) ??
+  fail(`There is no table ${values.table} to simulate: choose T1, T2, T3, T4 or T5`);
 if (values.scenario === 'list' || values.policy === 'list') {
   const list = values.policy === 'list' ? simulation.policies : simulation.scenarios.map((name, i) => `${i + 1}  ${name}`);
   console.log(list.join('\n'));
@@ -57,8 +62,9 @@ if (!simulation.scenarios.includes(scenario))
 if (!simulation.policies.includes(values.policy)) fail(`There is no policy ${values.policy}: there are ${simulation.policies.join(', ')}`);
 
 const run = simulation.run(scenario, values.policy);
-console.log(table(run));
-if (values.svg !== undefined) writeFileSync(values.svg, runChart(run));
+const isFleet = 'target' in run;
+console.log(isFleet ? fleetLines(run) : table(run));
+if (values.svg !== undefined) writeFileSync(values.svg, isFleet ? fleetChart(run) : runChart(run));
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(run, null, 1)}\n`);
 
 /** A line for each stay in one place. */

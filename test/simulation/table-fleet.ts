@@ -2,7 +2,9 @@ import { type FleetOutcome, type FleetPolicy, runFleet } from './fleet.ts';
 import { evenSpread, onDemandOnly, roundRobin, spotHedge } from './fleet-baselines.ts';
 import { fleetOptimum } from './fleet-optimum.ts';
 import { mixPolicy } from './fleet-ours.ts';
+import { type FleetRecord, recordFleet } from './fleet-record.ts';
 import { type FleetCase, fleetCases } from './fleet-traces.ts';
+import { found, named, type Simulation } from './run-record.ts';
 import { average, type Row, referenceFigure, type Table, timed } from './table.ts';
 
 const OPTIMUM = 'omniscient-optimum';
@@ -37,6 +39,16 @@ export const T5: Table = {
     return [...byTrace].map(([trace, cases]) => row(dir, name, run, contestant?.published ?? null, trace, cases));
   },
 };
+
+/** The scenarios of the table one by one. */
+export function fleetSimulation(dir: string): Simulation<FleetRecord> {
+  const cases = fleetCases(dir);
+  return {
+    scenarios: cases.map((c) => c.name),
+    policies: Object.keys(CONTESTANTS),
+    run: (scenario, policy) => recordFleet(found(cases, scenario), policy, named(CONTESTANTS, policy).policy),
+  };
+}
 
 /** Whoever knows the trace has all answering all the time, for the least that that can cost. */
 function optimum(one: FleetCase): FleetOutcome {
