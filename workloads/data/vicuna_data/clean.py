@@ -116,7 +116,7 @@ def _messages(value: Any, source_format: str) -> tuple[str | None, str | None, s
         text = message.get("value", message.get("content")) if isinstance(message, dict) else None
         if not isinstance(role, str) or not isinstance(text, str):
             raise _Reject("notConversation", f"message {number} has no role or no text")
-        messages.append(_Message(_ROLES.get(role.lower(), role.lower()), _SURROGATES.sub("\ufffd", text)))
+        messages.append(_Message(_ROLES.get(role.lower(), role.lower()), _without_surrogates(text)))
     system = None
     if messages and messages[0].role == "system":
         system = messages.pop(0).text.strip() or None
@@ -124,11 +124,16 @@ def _messages(value: Any, source_format: str) -> tuple[str | None, str | None, s
     if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
         given = None
     return (
-        None if given is None else _SURROGATES.sub("\ufffd", str(given)),
-        _SURROGATES.sub("\ufffd", model) if isinstance(model, str) and model else None,
+        None if given is None else _without_surrogates(str(given)),
+        _without_surrogates(model) if isinstance(model, str) and model else None,
         system,
         messages,
     )
+
+
+def _without_surrogates(text: str) -> str:
+    """Halves of surrogate pairs, which UTF-8 does not have, become the replacement character."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _trimmed(messages: list[_Message], conversation: Conversation, rules: Clean) -> list[_Message]:

@@ -13,12 +13,19 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe
 
 def language_of(text: str) -> str:
     """The code of the text's main language (`en`, `zh`, `zh-Hant`, …), or `un` where CLD2 is not sure of any."""
-    plain = _CONTROLS.sub(" ", text)
+    try:
+        return _ask(text)
+    except pycld2.error:
+        pass
+    try:
+        return _ask(_CONTROLS.sub(" ", text))
+    except pycld2.error:
+        return UNKNOWN  # a character beyond its Unicode version
+
+
+def _ask(text: str) -> str:
     for best_effort in (False, True):
-        try:
-            reliable, _, details = pycld2.detect(plain, isPlainText=True, bestEffort=best_effort)
-        except pycld2.error:
-            return UNKNOWN  # a character beyond its Unicode version
+        reliable, _, details = pycld2.detect(text, isPlainText=True, bestEffort=best_effort)
         if reliable:
             return details[0][1]
     return UNKNOWN

@@ -68,6 +68,8 @@ def to_markdown(html: str, code_fences: bool = True, empty_code_fences: bool = T
 
 def without_blank_lines(text: str) -> str:
     """Two and more blank lines in a row become one, except in code blocks."""
+    if "\n\n\n" not in text:
+        return text
     parts, position = [], 0
     for fence in _FENCE.finditer(text):
         parts += [_BLANK_LINES.sub("\n\n", text[position : fence.start()]), fence.group()]
@@ -127,8 +129,10 @@ class _Writer:
 
     def _inline(self, node: Any, tag: str, depth: int) -> str:
         if tag == "-text":
-            text = _BLANKS.sub(" ", node.text_content or "")
-            return _AROUND_NEWLINE.sub("\n", text) if "\n" in text else text
+            text = node.text_content or ""
+            if "  " in text or not text.isprintable():  # most have nothing to replace, and there are many
+                text = _AROUND_NEWLINE.sub("\n", _BLANKS.sub(" ", text))
+            return text
         if tag == "br":
             return "\n"
         if tag in _SILENT:
