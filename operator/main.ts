@@ -74,11 +74,13 @@ const informer = <T extends KubeObject>(options: Omit<InformerOptions<T>, 'clien
     ...options,
     onFault: ({ kind, error }) => log.warn({ kind, resource: options.type.plural, err: error }, 'informer fault; trying again'),
   });
+/** Every cached pod keeps what it is filed under, in each index: one empty list serves all. */
+const NOBODY: readonly string[] = [];
 /** Key of what an object belongs to, by the label that says so. */
 const belongsTo =
   (label: string) =>
   ({ metadata }: { metadata?: { namespace?: string; labels?: Record<string, string> } }) =>
-    metadata?.labels?.[label] === undefined ? [] : [`${metadata.namespace}/${metadata.labels[label]}`];
+    metadata?.labels?.[label] === undefined ? NOBODY : [`${metadata.namespace}/${metadata.labels[label]}`];
 
 const trainings = informer({
   type: TRAINING,

@@ -113,9 +113,11 @@ describe('an operator that is killed at any write', () => {
     const calm = await life('calm', null);
     expect(calm.end).toMatchObject({ attempt: 3, interruptions: 1, errors: 1, kept: 62 });
     expect(calm.writes.length).toBeGreaterThan(8);
+    console.log(`Killed before and after each of these writes:\n${calm.writes.map((w, i) => `  ${i + 1}  ${w}`).join('\n')}`);
     for (let at = 1; at <= calm.writes.length; at++) {
       for (const when of ['before', 'after'] as const) {
         const { end: ended } = await life(`cut-${at}-${when}`, { at, when });
+        console.log(`${new Date().toISOString()} killed ${when} write ${at}`);
         expect(ended, `killed ${when} write ${at}: ${calm.writes[at - 1]}`).toEqual(calm.end);
       }
     }
