@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
-import { applyDefaults } from './defaults.ts';
+import { defaultsOf } from './defaults.ts';
 import { GPU_MEMORY, HTTP_URL } from './forms.ts';
 import {
   API_VERSION,
@@ -260,10 +260,10 @@ export interface GpuPool {
 
 export const GPU_POOL: ResourceType<GpuPool> = { group: GROUP, version: VERSION, kind: 'GpuPool', plural: 'gpupools', namespaced: false };
 
-const specSchema = structuralSchema(spec);
+const withSpecDefaults = defaultsOf(() => structuralSchema(spec));
 
 /** Fills in defaults, for objects older than a default; `notice` is each cloud's own, which a CRD cannot say. It refuses nothing. */
 export function poolWithDefaults(pool: GpuPool): GpuPool {
-  const full = applyDefaults(specSchema, pool.spec) as z.output<typeof spec>;
+  const full = withSpecDefaults(pool.spec) as z.output<typeof spec>;
   return { ...pool, apiVersion: API_VERSION, kind: 'GpuPool', spec: { ...full, notice: full.notice ?? NOTICE[full.cloud] } };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
-import { applyDefaults } from './defaults.ts';
+import { defaultsOf } from './defaults.ts';
 import { SOURCE_URI, STORAGE_URI } from './forms.ts';
 import { API_VERSION, type Form, fixed, formed, GROUP, immutable, type ObjectMeta, type Rule, VERSION } from './meta.ts';
 import { MAX_TASK_NAME, taskFields, taskStatusFields, ttlAfterFinished } from './task.ts';
@@ -264,7 +264,7 @@ export const DATASET: ResourceType<VicunaDataset> = {
   namespaced: true,
 };
 
-const specSchema = structuralSchema(spec);
+const withSpecDefaults = defaultsOf(() => structuralSchema(spec));
 
 /** Fills in defaults, for objects older than a default. It refuses nothing. */
 export function datasetWithDefaults(dataset: VicunaDataset): VicunaDataset {
@@ -272,6 +272,6 @@ export function datasetWithDefaults(dataset: VicunaDataset): VicunaDataset {
     ...dataset,
     apiVersion: API_VERSION,
     kind: 'VicunaDataset',
-    spec: applyDefaults(specSchema, dataset.spec) as VicunaDataset['spec'],
+    spec: withSpecDefaults(dataset.spec) as VicunaDataset['spec'],
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
-import { applyDefaults } from './defaults.ts';
+import { defaultsOf } from './defaults.ts';
 import { HTTP_URL } from './forms.ts';
 import {
   API_VERSION,
@@ -306,10 +306,10 @@ export const EVALUATION: ResourceType<VicunaEvaluation> = {
   namespaced: true,
 };
 
-const specSchema = structuralSchema(spec);
+const withSpecDefaults = defaultsOf(() => structuralSchema(spec));
 
 /** Fills in defaults, for objects older than a default. It refuses nothing. */
 export function evaluationWithDefaults(evaluation: VicunaEvaluation): VicunaEvaluation {
-  const full = applyDefaults(specSchema, evaluation.spec) as VicunaEvaluation['spec'];
+  const full = withSpecDefaults(evaluation.spec) as VicunaEvaluation['spec'];
   return { ...evaluation, apiVersion: API_VERSION, kind: 'VicunaEvaluation', spec: full };
 }

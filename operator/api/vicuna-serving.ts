@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
-import { applyDefaults } from './defaults.ts';
+import { defaultsOf } from './defaults.ts';
 import { cpu, credentials, GPU_MEMORY, HTTP_URL, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
 import {
   API_VERSION,
@@ -630,9 +630,9 @@ export const SERVING: ResourceType<VicunaServing> = {
   namespaced: true,
 };
 
-const specSchema = structuralSchema(spec);
+const withSpecDefaults = defaultsOf(() => structuralSchema(spec));
 
 /** Fills in defaults, for objects older than a default. It refuses nothing. */
 export function servingWithDefaults(serving: VicunaServing): VicunaServing {
-  return { ...serving, apiVersion: API_VERSION, kind: 'VicunaServing', spec: applyDefaults(specSchema, serving.spec) as VicunaServingSpec };
+  return { ...serving, apiVersion: API_VERSION, kind: 'VicunaServing', spec: withSpecDefaults(serving.spec) as VicunaServingSpec };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
-import { applyDefaults } from './defaults.ts';
+import { defaultsOf } from './defaults.ts';
 import { DURATION_PATTERN } from './duration.ts';
 import { cpu, credentials, IMAGE, MEMORY, SOURCE_URI, STORAGE_URI } from './forms.ts';
 import {
@@ -709,14 +709,14 @@ export const TRAINING: ResourceType<VicunaTraining> = {
   namespaced: true,
 };
 
-const specSchema = structuralSchema(spec);
+const withSpecDefaults = defaultsOf(() => structuralSchema(spec));
 
 /**
  * Fills in defaults, for objects older than a default; `max` defaults to `min`, which a CRD cannot say. It refuses nothing: what an
  * older or newer API server has let in must still be looked at.
  */
 export function withDefaults(training: VicunaTraining): VicunaTraining {
-  const full = applyDefaults(specSchema, training.spec) as z.output<typeof spec>;
+  const full = withSpecDefaults(training.spec) as z.output<typeof spec>;
   const { min, max } = full.workers;
   return {
     ...training,
