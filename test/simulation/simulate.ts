@@ -2,8 +2,12 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { gammaTimes } from '../../operator/spot/multiplexing/arrivals.ts';
+import { seededRandom } from '../../operator/spot/multiplexing/random.ts';
+import { readRequestTimes } from './arrival-traces.ts';
 import { fleetChart } from './fleet-chart.ts';
-import { fleetLines } from './fleet-record.ts';
+import { type FleetRecord, fleetLines } from './fleet-record.ts';
+import { serveRequests } from './fleet-requests.ts';
 import { runChart } from './run-chart.ts';
 import { type RunRecord, simulationOf } from './run-record.ts';
 import { fleetSimulation } from './table-fleet.ts';
@@ -16,6 +20,8 @@ what cost.
   --scenario N    number or name of the scenario; "list" prints them (default: 1)
   --policy NAME   "list" prints them (default: vicuna, which is what the operator runs)
   --data DIR      traces (default: ../shared/data/spot)
+  --requests N    T5: requests a second of the fleet's users, 10 s each (default: 0.15, as published)
+  --arrivals FILE T5: their times from a gzipped trace (TIMESTAMP,…) instead of at random; --requests is then their mean
   --svg FILE      a picture of the run: pools, progress and cost over time
   --json FILE     the run, tick by tick`;
 
@@ -32,6 +38,8 @@ function argumentsOf() {
         scenario: { type: 'string', default: '1' },
         policy: { type: 'string', default: 'vicuna' },
         data: { type: 'string', default: join(dirname(import.meta.dirname), '..', '..', 'shared', 'data', 'spot') },
+        requests: { type: 'string', default: '0.15' },
+        arrivals: { type: 'string' },
         svg: { type: 'string' },
         json: { type: 'string' },
         help: { type: 'boolean', default: false },
@@ -63,9 +71,29 @@ if (!simulation.policies.includes(values.policy)) fail(`There is no policy ${val
 
 const run = simulation.run(scenario, values.policy);
 const isFleet = 'target' in run;
-console.log(isFleet ? fleetLines(run) : table(run));
+console.log(isFleet ? `${fleetLines(run)}\n${requestLine(run)}` : table(run));
 if (values.svg !== undefined) writeFileSync(values.svg, isFleet ? fleetChart(run) : runChart(run));
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(run, null, 1)}\n`);
+
+/** How the fleet's users fared. */
+function requestLine({ ticks, tickSeconds }: FleetRecord): string {
+  const rate = Number(values.requests);
+  if (!(rate > 0 && rate <= 1_000)) fail(`--requests ${values.requests} is no number of requests a second: give one above 0, up to 1000`);
+  const duration = ticks.length * tickSeconds;
+  const arrivals =
+    values.arrivals === undefined ? gammaTimes(rate, 1, duration, seededRandom(1)) : scaled(readRequestTimes(values.arrivals));
+  const ready = ticks.map((t) => t.ready);
+  const users = serveRequests(ready, tickSeconds, { arrivals, serviceSeconds: 10, timeoutSeconds: 100, seed: 2 });
+  const seconds = (value: number | null) => (value === null ? 'never' : `${value.toFixed(1)} s`);
+  return `${users.requests} requests: ${(100 * users.failed).toFixed(2)} % failed, p50 ${seconds(users.p50)}, p99 ${seconds(users.p99)}, ${users.continued} went on at another replica`;
+
+  /** The trace over and over, slower or faster, so that it has the wanted mean and lasts as long as the run. */
+  function scaled(times: readonly number[]): number[] {
+    const length = times.length / rate;
+    const factor = length / Math.max(1e-9, times.at(-1) ?? 0);
+    return Array.from({ length: Math.ceil(duration / length) }, (_, round) => times.map((time) => round * length + time * factor)).flat();
+  }
+}
 
 /** A line for each stay in one place. */
 function table(one: RunRecord): string {
