@@ -49,6 +49,7 @@ npm run policies -- --data DIR --table T4 --policy vicuna --policy SkyNomad
 npm run policies -- --data DIR --fit                              # the usual process, and with each series left out
 npm run policies -- --data DIR --docs                             # this page
 npm run simulate -- --data DIR --table T4 --scenario 2 --svg run.svg   # one run: pools, progress, cost over time
+npm run simulate -- --data DIR --table T5 --scenario 12 --svg fleet.svg # a fleet: replicas by zone, and how its users fare
 \`\`\`
 
 The traces themselves are not part of this project, since most have no licence that allows it: they come from the benchmarks of Can't Be
