@@ -79,11 +79,6 @@ export class Clusters {
 
   #add(name: string): void {
     const { home, namespace, makeCaches, clock } = this.#o;
-    const merged: [keyof RemoteCaches, MergedCache<V1Pod> | MergedCache<V1Node> | MergedCache<V1Deployment>][] = [
-      ['pods', this.pods],
-      ['nodes', this.nodes],
-      ['deployments', this.deployments],
-    ];
     const remote = new RemoteCluster({
       name,
       home: home.client,
@@ -97,7 +92,7 @@ export class Clusters {
         this.deployments.add(name, caches.deployments);
       },
       onCachesGone: () => {
-        for (const [, cache] of merged) cache.remove(name);
+        for (const cache of [this.pods, this.nodes, this.deployments]) cache.remove(name);
       },
       onHealth: () => {
         for (const handler of this.#handlers) handler(name);

@@ -1,13 +1,12 @@
-import type { V1EnvVar, V1OwnerReference, V1Pod, V1PodSpec, V1Toleration, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1EnvVar, V1OwnerReference, V1Pod, V1PodSpec, V1Toleration } from '@kubernetes/client-node';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import { claimVolumes } from '../pods/claims.ts';
 import { MANAGED_BY, OPERATOR, POOL_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
+import { MOUNTS, TOKEN_FILE, VOLUMES } from '../pods/worker-volumes.ts';
 import { ATTEMPT_LABEL, CONTAINER } from './observe.ts';
 import type { PlannedTaskPod } from './state.ts';
 
-const TOKEN_DIRECTORY = '/var/run/secrets/vicuna.run';
-const TOKEN_AUDIENCE = 'vicuna.run';
 /** A program that is told to stop does so at the next point from which it can go on. */
 const GRACE_SECONDS = 30;
 
@@ -114,7 +113,7 @@ function placedIn({ spec }: GpuPool, template: Partial<V1PodSpec>): Pick<V1PodSp
 }
 
 function environment(pod: string, namespace: string, { config, env = [] }: TaskProgram, operatorUrl: string): V1EnvVar[] {
-  const task = { name: `${namespace}/${pod}`, operatorUrl, tokenFile: `${TOKEN_DIRECTORY}/token`, config };
+  const task = { name: `${namespace}/${pod}`, operatorUrl, tokenFile: TOKEN_FILE, config };
   return [
     // The kubelet would take "$(NAME)" for a reference, and "$$" for an escaped "$".
     { name: 'VICUNA_TASK', value: JSON.stringify(task).replaceAll('$', '\\u0024') },
@@ -124,16 +123,3 @@ function environment(pod: string, namespace: string, { config, env = [] }: TaskP
     ...env,
   ];
 }
-
-const MOUNTS: V1VolumeMount[] = [
-  { name: 'vicuna-token', mountPath: TOKEN_DIRECTORY, readOnly: true },
-  { name: 'tmp', mountPath: '/tmp' },
-];
-
-const VOLUMES: V1Volume[] = [
-  {
-    name: 'vicuna-token',
-    projected: { sources: [{ serviceAccountToken: { audience: TOKEN_AUDIENCE, expirationSeconds: 3600, path: 'token' } }] },
-  },
-  { name: 'tmp', emptyDir: {} },
-];

@@ -197,7 +197,8 @@ export class TrainingController {
     const { clusters, inbox, book } = this.#o;
     const { pods, nodes } = clusters;
     const own = pods.byIndex(BY_TRAINING, key).filter((p) => isOwnedBy(p, training));
-    const heardAt = new Map(inbox.list(key).map((r) => [r.pod, r.receivedAt]));
+    const received = inbox.list(key);
+    const heardAt = new Map(received.map((r) => [r.pod, r.receivedAt]));
     const views = own.map((p) => {
       const lostSince = clusters.lostSince(clusterOf(p));
       // Whoever still reports is not lost, though the API server that knows of it is.
@@ -205,7 +206,7 @@ export class TrainingController {
       return observePod(p, p.spec?.nodeName ? nodes.get(undefined, p.spec.nodeName) : undefined, now, isHeard ? null : lostSince);
     });
     const byUid = new Map(views.map((v) => [v.name, v.uid]));
-    const reports = inbox.list(key).filter((r) => byUid.get(r.pod) === r.podUid);
+    const reports = received.filter((r) => byUid.get(r.pod) === r.podUid);
     const { namespace } = training.metadata;
     const dataset = datasetFor(training, this.#o.datasets.get(namespace, training.spec.dataset.name ?? ''));
     const problem = training.status?.world ? null : ((await this.#missing(training)) ?? dataset.problem);

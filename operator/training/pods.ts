@@ -1,17 +1,16 @@
-import type { V1EnvVar, V1Pod, V1PodSpec, V1Toleration, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1EnvVar, V1Pod, V1PodSpec, V1Toleration } from '@kubernetes/client-node';
 import { durationSeconds } from '../api/duration.ts';
 import type { GpuPool } from '../api/gpu-pool.ts';
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { claimVolumes, workerUri } from '../pods/claims.ts';
 import { HOME_LABEL, MANAGED_BY, OPERATOR, OWNER_UID_LABEL, POOL_LABEL, TRAINING_LABEL } from '../pods/labels.ts';
 import { CONTAINER_SECURITY, POD_SECURITY } from '../pods/restricted.ts';
+import { MOUNTS, TOKEN_FILE, VOLUMES } from '../pods/worker-volumes.ts';
 import { resolveRecipe } from './recipe.ts';
 
 export const GENERATION_LABEL = 'vicuna.run/generation';
 export const RANK_LABEL = 'vicuna.run/rank';
 export const CONTAINER = 'trainer';
-export const TOKEN_AUDIENCE = 'vicuna.run';
-const TOKEN_DIRECTORY = '/var/run/secrets/vicuna.run';
 const QUEUE_LABEL = 'kueue.x-k8s.io/queue-name';
 
 export interface WorkerPodRequest {
@@ -188,7 +187,7 @@ function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1Env
   const variables: Record<string, string> = {
     VICUNA_TRAINING: `${training.metadata.namespace}/${training.metadata.name}`,
     VICUNA_OPERATOR_URL: operatorUrl,
-    VICUNA_TOKEN_FILE: `${TOKEN_DIRECTORY}/token`,
+    VICUNA_TOKEN_FILE: TOKEN_FILE,
     VICUNA_POD_NAME: request.name,
     VICUNA_PROCESSES: String(Math.max(1, gpusPerWorker(training))),
     VICUNA_CONFIG: JSON.stringify(config),
@@ -201,16 +200,3 @@ function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1Env
   // The kubelet would take "$(NAME)" for a reference, and "$$" for an escaped "$".
   return [{ name: 'VICUNA_WORKER', value: JSON.stringify(variables).replaceAll('$', '\\u0024') }];
 }
-
-const MOUNTS: V1VolumeMount[] = [
-  { name: 'vicuna-token', mountPath: TOKEN_DIRECTORY, readOnly: true },
-  { name: 'tmp', mountPath: '/tmp' },
-];
-
-const VOLUMES: V1Volume[] = [
-  {
-    name: 'vicuna-token',
-    projected: { sources: [{ serviceAccountToken: { audience: TOKEN_AUDIENCE, expirationSeconds: 3600, path: 'token' } }] },
-  },
-  { name: 'tmp', emptyDir: {} },
-];
