@@ -104,6 +104,14 @@ describe('the evaluation page, opened from a file', () => {
     await question('What are the main differences');
   });
 
+  it('counts every key, however fast they come', async () => {
+    await open(home());
+    await page.evaluate(
+      `for (const key of ['n', 'n', 'n', 'p', 'n']) document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))`,
+    );
+    await question('What are the main differences between Python');
+  });
+
   it('is worked by what is seen, too: models, category, question, and the focus stays', async () => {
     await open(home());
     await page.locator('.categories a', { hasText: 'coding' }).click();

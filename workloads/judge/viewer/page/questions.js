@@ -17,11 +17,17 @@ const nameOf = (/** @type {string} */ id) => overview.report.names[id] ?? id;
 /** One question with two models' answers, side by side, and what the judge says of them. */
 export class Questions {
   /** @type {HTMLElement} */ #main;
+  /** @type {(link: string) => void} */ #follow;
   /** @type {(text: string) => void} */ #announce;
   /** @type {QuestionRoute | null} */ #route = null;
 
-  constructor(/** @type {HTMLElement} */ main, /** @type {(text: string) => void} */ announce) {
+  constructor(
+    /** @type {HTMLElement} */ main,
+    /** @type {(link: string) => void} */ follow,
+    /** @type {(text: string) => void} */ announce,
+  ) {
     this.#main = main;
+    this.#follow = follow;
     this.#announce = announce;
   }
 
@@ -104,7 +110,7 @@ export class Questions {
 
   /** @param {Partial<QuestionRoute>} change */
   #go(change) {
-    if (this.#route) location.hash = questionLink({ ...this.#route, ...change });
+    if (this.#route) this.#follow(questionLink({ ...this.#route, ...change }));
   }
 
   /** Another category: its first question, unless the one shown belongs to it. */

@@ -5,7 +5,7 @@ import { Questions } from './questions.js';
 import { overviewLink, parseRoute } from './route.js';
 
 const main = byId('main');
-const questions = new Questions(main, (text) => {
+const questions = new Questions(main, go, (text) => {
   byId('announcer').textContent = text;
 });
 
@@ -18,8 +18,18 @@ function candidateOf(/** @type {string | null} */ wanted) {
 }
 
 let last = candidateOf(null);
+/** @type {string | null} */
+let shown = null;
+
+/** Shows it at once: hashchange comes later, and a key pressed until then would start from what was shown before. */
+function go(/** @type {string} */ link) {
+  location.hash = link;
+  show();
+}
 
 function show() {
+  if (location.hash === shown) return;
+  shown = location.hash;
   const route = parseRoute(location.hash);
   const onOverview = route.view === 'overview';
   if (route.view === 'overview') {
@@ -49,15 +59,13 @@ const KEYS = {
   b: () => questions.nextOpponent(),
   s: () => questions.swap(),
   c: () => questions.nextCategory(),
-  o: () => {
-    location.hash = overviewLink(last);
-  },
+  o: () => go(overviewLink(last)),
   '?': () => keys.showModal(),
 };
 
 function step(/** @type {1 | -1} */ by) {
   if (parseRoute(location.hash).view === 'question') questions.step(by);
-  else location.hash = questions.link(last);
+  else go(questions.link(last));
 }
 
 document.addEventListener('keydown', (event) => {
