@@ -52,10 +52,22 @@ const HEARD_MS = 30_000;
 /** A training is looked at again so soon when nothing can be told yet of the cluster that its workers are in. */
 const UNSETTLED_AGAIN_MS = 500;
 
-/** How long only the cache of this process knows that a world is forming. */
+/** How long only the cache of this process knows that a world is forming, and of what made it form. */
 const FORMING_UNWRITTEN_MS = 5_000;
+const INTERRUPTION_UNWRITTEN_MS = 1_000;
 /** What tells of it, and what goes on meanwhile. */
-const FORMING: readonly string[] = ['next', 'generation', 'pool', 'capacity', 'phase', 'observedGeneration', 'accruedUntil', 'totals'];
+const FORMING: readonly string[] = [
+  'next',
+  'generation',
+  'pool',
+  'capacity',
+  'phase',
+  'observedGeneration',
+  'accruedUntil',
+  'totals',
+  'placement',
+  'estimate',
+];
 const FORMING_CONDITIONS: readonly string[] = ['Placed', 'Running'];
 
 export interface TrainingControllerOptions {
@@ -255,9 +267,9 @@ export class TrainingController {
     book.reserve(key, plan.create, training, state.pods);
     try {
       if (plan.finalizer !== 'keep') await this.#setFinalizer(found, plan.finalizer);
+      const made = this.#createPods(training, plan);
       await Promise.all([
-        this.#writeStatus(key, found, training.status, plan),
-        this.#createPods(training, plan),
+        made.then(() => this.#writeStatus(key, found, training.status, plan)),
         ...plan.remove.map((removal) => this.#removePod(training, removal)),
       ]);
       if (plan.releasePod) await this.#createReleasePod(training, plan.releasePod);
@@ -311,15 +323,17 @@ export class TrainingController {
 
   /**
    * Writes the status if it has changed. That a world is forming can wait a little: most often its pods run before anybody could read
-   * of it, and the write is one of four requests that a launch takes.
+   * of it, and the write is one of four requests that a launch takes. So can the interruption it follows, which is seen again by
+   * whoever leads next: where many nodes go at once, these writes would come before other trainings' pods.
    */
   async #writeStatus(key: string, found: VicunaTraining, before: VicunaTraining['status'], plan: Plan): Promise<void> {
     const { client, trainings, queue, clock } = this.#o;
     const { status } = plan;
     const now = clock();
     const waiting = this.#unwritten.get(key);
-    if (isOnlyForming(found.status, status) && (waiting === undefined ? !sameJson(status, before ?? {}) : now < waiting.writeAt)) {
-      const writeAt = waiting?.writeAt ?? now + FORMING_UNWRITTEN_MS;
+    const patience = patienceWith(found.status, status);
+    if (patience > 0 && (waiting === undefined ? !sameJson(status, before ?? {}) : now < waiting.writeAt)) {
+      const writeAt = Math.min(waiting?.writeAt ?? Number.POSITIVE_INFINITY, now + patience);
       this.#unwritten.set(key, { status, writeAt });
       queue.addAfter(key, writeAt - now + 1);
       return;
@@ -433,13 +447,16 @@ function sameSpec(a: VicunaTraining, b: VicunaTraining): boolean {
   );
 }
 
-/** Whether all that the status says anew is that a world is forming whose pods are on their way. */
-function isOnlyForming(before: VicunaTrainingStatus | undefined, after: VicunaTrainingStatus): boolean {
-  return after.next !== undefined && sameJson(withoutForming(before ?? {}), withoutForming(after));
+/** How long a status can wait to be written, ms: all that it says anew is that a world is forming whose pods are on their way, and why. */
+function patienceWith(before: VicunaTrainingStatus | undefined, after: VicunaTrainingStatus): number {
+  if (after.next === undefined) return 0;
+  if (sameJson(without(FORMING, before ?? {}), without(FORMING, after))) return FORMING_UNWRITTEN_MS;
+  const interrupted = [...FORMING, 'interruptions'];
+  return sameJson(without(interrupted, before ?? {}), without(interrupted, after)) ? INTERRUPTION_UNWRITTEN_MS : 0;
 }
 
-function withoutForming(status: VicunaTrainingStatus): object {
-  const rest = Object.entries(status).filter(([name]) => !FORMING.includes(name) && name !== 'conditions');
+function without(fields: readonly string[], status: VicunaTrainingStatus): object {
+  const rest = Object.entries(status).filter(([name]) => !fields.includes(name) && name !== 'conditions');
   const conditions = (status.conditions ?? []).filter((c) => !FORMING_CONDITIONS.includes(c.type));
   return { ...Object.fromEntries(rest), ...(conditions.length === 0 ? {} : { conditions }) };
 }
