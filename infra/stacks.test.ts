@@ -1,7 +1,11 @@
 // What each stack makes, by Pulumi's mocks: no engine, no cloud.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { gpuPoolSchema } from '../operator/api/gpu-pool.ts';
 import { exampleSettings, type Made, type Ran, refusal, runMocked, STACKS, type StackName } from '../test/infra/mocked.ts';
+import { CLUSTER_RULES, WORKLOAD_RULES } from './multi/remote-access.ts';
 import { RESOURCE_RULES, STACK_RULES } from './policy/rules.ts';
 
 const NODE_POOL = 'kubernetes:karpenter.sh/v1:NodePool';
@@ -81,11 +85,7 @@ describe.each(STACKS)('stack %s', (stack) => {
   });
 
   it('makes GpuPools that the operator’s own schema accepts', () => {
-    for (const { inputs } of made(stack, GPU_POOL)) {
-      // Of a pool elsewhere, where that is.
-      const { cluster: _, ...spec } = inputs.spec;
-      expect(gpuPoolSchema.parse({ spec }).spec.price.onDemand).toMatch(/^\d/);
-    }
+    for (const { inputs } of made(stack, GPU_POOL)) expect(gpuPoolSchema.parse({ spec: inputs.spec }).spec.price.onDemand).toMatch(/^\d/);
   });
 
   it('installs CRDs, namespace and operator, and tells what stays after destroy', () => {
@@ -213,6 +213,17 @@ describe('both clouds', () => {
     const { cidrBlocks } = only('multi', 'gcp:container/cluster:Cluster').masterAuthorizedNetworksConfig;
     expect(cidrBlocks).toHaveLength(1 + 3);
     expect(cidrBlocks[1].cidrBlock).toMatch(/^198\.51\.100\.\d+\/32$/);
+  });
+
+  it('lets the operator do there what the example for any other cluster does, and in the workloads’ namespace only what changes something', () => {
+    const example = parseAllDocuments(readFileSync(join(import.meta.dirname, '..', 'examples', 'remote-cluster-access.yaml'), 'utf8'))
+      .map((d) => d.toJS())
+      .find((o) => o.kind === 'ClusterRole');
+    const rights = (rules: readonly { apiGroups: string[]; resources: string[]; verbs: string[] }[]) =>
+      rules.flatMap((r) => r.verbs.map((verb) => `${verb} ${r.resources[0]} ${r.apiGroups[0]}`)).sort();
+    expect(rights([...CLUSTER_RULES, ...WORKLOAD_RULES])).toEqual(rights(example.rules));
+    const [everywhere] = made('multi', 'kubernetes:rbac.authorization.k8s.io/v1:ClusterRole');
+    expect(rights(everywhere?.inputs.rules).filter((right) => !/^(list|watch) |^create tokenreviews/.test(right))).toEqual([]);
   });
 
   it('opens the worker protocol to Google’s nodes only', () => {

@@ -278,7 +278,7 @@ const server = createServer({
 });
 
 for (const i of Object.values(informers)) i.start(stop.signal);
-const { port, metricsPort } = await server.listen({ host: '0.0.0.0', port: config.port, metricsPort: config.metricsPort });
+const { port, metricsPort } = await server.listen({ port: config.port, metricsPort: config.metricsPort });
 log.info({ port, metricsPort, url: config.advertiseUrl, apiserver: client.server }, 'serving');
 await Promise.all(Object.values(informers).map((i) => i.waitForSync(stop.signal))).catch(() => undefined);
 

@@ -2,27 +2,20 @@ import * as kubernetes from '@pulumi/kubernetes';
 import * as pulumi from '@pulumi/pulumi';
 import { OPERATOR_NAMESPACE, tokenKubeconfig } from '../shared/in-cluster.ts';
 
-type Rule = { readonly apiGroups: string[]; readonly resources: string[]; readonly verbs: string[]; readonly resourceNames?: string[] };
+type Rule = { readonly apiGroups: string[]; readonly resources: string[]; readonly verbs: string[] };
 
-/** In the whole cluster: to see nodes and what runs on them, which cluster it is, and whose a worker's token is. */
+/** In the whole cluster: to see nodes and what runs on them, and whose a worker's token is. */
 export const CLUSTER_RULES: readonly Rule[] = [
   { apiGroups: [''], resources: ['nodes', 'pods'], verbs: ['list', 'watch'] },
   { apiGroups: ['apps'], resources: ['deployments'], verbs: ['list', 'watch'] },
-  { apiGroups: [''], resources: ['namespaces'], resourceNames: ['kube-system'], verbs: ['get'] },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
-  { apiGroups: ['scheduling.k8s.io'], resources: ['podgroups'], verbs: ['list'] },
 ];
 
 /** In the workloads' namespace only: to make there what trainings and servings consist of. */
 export const WORKLOAD_RULES: readonly Rule[] = [
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'create', 'patch', 'delete'] },
+  { apiGroups: [''], resources: ['pods'], verbs: ['create', 'delete', 'patch'] },
   { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
-  { apiGroups: [''], resources: ['secrets'], verbs: ['get'] },
-  { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'create', 'patch', 'delete'] },
-  { apiGroups: [''], resources: ['services'], verbs: ['create', 'patch', 'delete'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
-  { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['create', 'patch', 'delete'] },
-  { apiGroups: ['scheduling.k8s.io'], resources: ['podgroups'], verbs: ['create', 'delete'] },
+  { apiGroups: ['apps'], resources: ['deployments'], verbs: ['create', 'patch', 'delete'] },
 ];
 
 export interface RemoteAccessArgs {

@@ -544,6 +544,7 @@ const status = z
         z.object({
           model: z.string().max(63).describe('model that it is.'),
           training: z.string().max(253).describe('training that it comes from.'),
+          trainingUid: z.string().max(64).optional().describe('trainingUid tells that training from a later one of its name.'),
           weights: z.string().max(1_024).describe('weights that are served, or to which the delta is added.'),
           delta: z.string().max(1_024).optional().describe('delta that is added to them.'),
         }),

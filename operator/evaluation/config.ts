@@ -8,11 +8,11 @@ type Secret = Judge['secret'];
 type Serving = NonNullable<Contestant['serving']>;
 type Endpoint = NonNullable<Contestant['endpoint']>;
 
-/** URL of OpenAI's API of a serving in the evaluation's namespace, or null while it has none. */
-export type UrlOf = (serving: string) => string | null;
+/** Where a model of a serving in the evaluation's namespace answers (null: nowhere yet), and what tells its weights from others. */
+export type ServedAt = (serving: Serving) => { readonly url: string | null; readonly revision: string };
 
 /** The configuration of workloads/judge/config.ts, and the environment that carries the API keys to it. */
-export function evaluationConfig({ spec }: VicunaEvaluation, urlOf: UrlOf): { config: object; env: V1EnvVar[] } {
+export function evaluationConfig({ spec }: VicunaEvaluation, servedAt: ServedAt): { config: object; env: V1EnvVar[] } {
   const env: V1EnvVar[] = [];
   const keyFrom = (secret: Secret, name: string) => {
     if (secret === undefined) return {};
@@ -34,7 +34,7 @@ export function evaluationConfig({ spec }: VicunaEvaluation, urlOf: UrlOf): { co
     if (endpoint !== undefined) return { name, endpoint: { url: endpoint.url, ...requests(endpoint, keyName), ...price(endpoint.price) } };
     if (serving === undefined) return { name };
     // Its nodes are paid for by the serving: a request costs nothing more.
-    return { name, endpoint: { url: urlOf(serving.name), ...requests(serving, keyName), price: { input: 0, output: 0 } } };
+    return { name, endpoint: { ...servedAt(serving), ...requests(serving, keyName), price: { input: 0, output: 0 } } };
   };
   const { questions } = spec;
   const config = {

@@ -49,6 +49,7 @@ describe('an evaluation', () => {
         name: 'ours',
         endpoint: {
           url: 'http://chat-gateway.team-a.svc/v1',
+          revision: expect.stringMatching(/^[0-9a-f]{16}$/),
           model: 'vicuna-13b',
           apiKeyEnv: 'CANDIDATE_API_KEY',
           concurrency: 4,
@@ -92,6 +93,21 @@ describe('an evaluation', () => {
       { name: 'JUDGE_API_KEY', valueFrom: { secretKeyRef: { name: 'openai', key: 'token' } } },
     ]);
     expect(uris).toContain('pvc://answers/alpaca.jsonl');
+  });
+
+  it('tells weights from others under the same name, and not one replica from another', () => {
+    const revision = (change: object, status: object = {}) => {
+      const { metadata, spec, status: before } = SERVING('True');
+      const serving = { metadata, spec: { models: [{ ...spec.models[0], ...change }] }, status: { ...before, ...status } };
+      const { config } = kindWith(serving as VicunaServing).program(evaluation());
+      return (config as { candidate: { endpoint: { revision: string } } }).candidate.endpoint.revision;
+    };
+    const trained = (trainingUid: string) => ({
+      sources: [{ model: 'vicuna-13b', training: 'run', trainingUid, weights: 's3://base', delta: 's3://release' }],
+    });
+    const different = [revision({}), revision({ weights: 's3://w' }), revision({}, trained('a')), revision({}, trained('b'))];
+    expect(new Set(different).size).toBe(4);
+    expect(revision({ replicas: { min: 3 } }, { ready: '3/3' })).toBe(different[0]);
   });
 
   it.each([

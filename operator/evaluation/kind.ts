@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { EVALUATION, evaluationWithDefaults, type VicunaEvaluation } from '../api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { EVALUATION_LABEL } from '../pods/labels.ts';
 import type { TaskKind } from '../tasks/kind.ts';
 import { readResult } from '../tasks/result.ts';
 import type { Problem } from '../tasks/state.ts';
-import { contestantsOf, evaluationConfig } from './config.ts';
+import { contestantsOf, evaluationConfig, type ServedAt } from './config.ts';
 import { evaluationResultSchema } from './result.ts';
 import { resultStatus, settleCost } from './status.ts';
 
@@ -25,14 +26,15 @@ export function evaluationKind({ image, servingOf }: EvaluationKindOptions): Tas
     missing: (evaluation) => missingServing(evaluation, servingOf),
     program(evaluation) {
       const { spec, metadata } = evaluation;
-      const urlOf = (serving: string) => {
-        const url = servingOf(metadata.namespace ?? 'default', serving)?.status?.url;
-        return url === undefined ? null : `${url}/v1`;
+      const servedAt: ServedAt = ({ name, model }) => {
+        const serving = servingOf(metadata.namespace ?? 'default', name);
+        const url = serving?.status?.url;
+        return { url: url === undefined ? null : `${url}/v1`, revision: revisionOf(serving, model) };
       };
       const files = contestantsOf(evaluation).flatMap(({ contestant }) => contestant.answers ?? []);
       return {
         image: spec.image ?? image,
-        ...evaluationConfig(evaluation, urlOf),
+        ...evaluationConfig(evaluation, servedAt),
         uris: [spec.questions.uri ?? '', ...files, spec.output],
         cpu: spec.cpu,
         memory: spec.memory,
@@ -50,6 +52,14 @@ export function evaluationKind({ image, servingOf }: EvaluationKindOptions): Tas
       if (status) settleCost(status);
     },
   };
+}
+
+/** Changes with the weights that a model is served from: answers that lie in the output from before are then asked for anew. */
+function revisionOf(serving: VicunaServing | undefined, model: string): string {
+  const served = serving?.spec.models.find((m) => m.name === model || m.aliases?.includes(model));
+  const source = serving?.status?.sources?.find((s) => s.model === served?.name);
+  const weights = [served?.weights, served?.delta?.uri, served?.canary?.weights, served?.canary?.delta?.uri, source];
+  return createHash('sha256').update(JSON.stringify(weights)).digest('hex').slice(0, 16);
 }
 
 function secretsOf(evaluation: VicunaEvaluation): { field: string; name: string }[] {

@@ -34,14 +34,15 @@ export function withTrainings(
 function sourceIn(model: string, name: string, training: VicunaTraining | undefined): Source | string {
   if (training === undefined) return 'does not exist: create it, and the model is served as soon as it is released';
   const { phase, progress, release, conditions } = training.status ?? {};
+  const origin = { model, training: name, ...(training.metadata.uid === undefined ? {} : { trainingUid: training.metadata.uid }) };
   const condition = (type: string) => conditions?.find((c) => c.type === type);
   if (phase === 'Failed') return `has failed (${condition('Failed')?.message ?? ''})`;
   if (condition('Complete')?.status !== 'True') return `is not complete${progress ? `: step ${progress.display}` : ''}`;
   const storage = training.spec.checkpoint.storage.replace(/\/+$/, '');
-  if (training.spec.release === undefined) return { model, training: name, weights: `${storage}/model` };
+  if (training.spec.release === undefined) return { ...origin, weights: `${storage}/model` };
   if (release?.uri === undefined || release.base === undefined)
     return `is not released: ${condition('Released')?.message ?? 'its release is on the way'}`;
-  return { model, training: name, weights: release.base, delta: release.uri };
+  return { ...origin, weights: release.base, delta: release.uri };
 }
 
 /** The status of a serving that has nothing to serve yet. */

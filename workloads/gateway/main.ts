@@ -103,8 +103,8 @@ const reload = setInterval(() => {
 const pulse = new Pulse(() => ready.registry.living());
 const pulses = setInterval(() => void pulse.tick(), TICK_MS);
 const port = Number(env.VICUNA_PORT ?? 8080);
-server.listen(port, '0.0.0.0');
-privateServer.listen(Number(env.VICUNA_PRIVATE_PORT ?? 9090), '0.0.0.0');
+server.listen(port);
+privateServer.listen(Number(env.VICUNA_PRIVATE_PORT ?? 9090));
 await Promise.all([once(server, 'listening'), once(privateServer, 'listening')]);
 log.info({ port }, 'serving');
 

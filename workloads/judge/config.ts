@@ -58,6 +58,8 @@ const endpoint = z.strictObject({
   /** Default: by category, as MT-bench does (0 for coding and maths, 0.7 for writing, …). */
   temperature: temperature.optional(),
   maxTokens: maxTokens.default(1_024),
+  /** Tells the model's weights from others under the same name: answers of other weights are not taken for its own. */
+  revision: z.string().max(64).optional(),
 });
 
 /** A model whose answers are compared: they are asked of a server, or lie in a file already. */

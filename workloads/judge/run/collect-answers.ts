@@ -49,7 +49,11 @@ export async function collectAnswers(
         while (said.length < question.turns.length) {
           const request = answerRequest(endpoint, question, said);
           // The server's address is not part of the name: a model may move.
-          const kept = partName('answers', [name, `${question.id}-${said.length + 1}`], { model: endpoint.model, request });
+          const kept = partName('answers', [name, `${question.id}-${said.length + 1}`], {
+            model: endpoint.model,
+            revision: endpoint.revision,
+            request,
+          });
           const { part, found } = await asker.ask(kept, request, signal);
           said.push(part.text);
           progress.advance(found);

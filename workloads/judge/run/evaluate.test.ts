@@ -138,6 +138,19 @@ describe('an evaluation', () => {
     expect([judge.requests, rest.length]).toEqual([asked + 5, 6]);
   });
 
+  it('asks a model anew when other weights are served under its name', async () => {
+    await start();
+    const served = (revision?: string) => {
+      const { candidate, ...rest } = configured();
+      return { ...rest, candidate: { ...candidate, endpoint: { ...candidate.endpoint, ...(revision ? { revision } : {}) } } };
+    };
+    await run(served('a'));
+    await run(served('a'));
+    expect(model.requests).toBe(6);
+    await run(served('b'));
+    expect(model.requests).toBe(12);
+  });
+
   it('reports on what it is asked about now, not on what else lies there', async () => {
     await start();
     await run(configured());
