@@ -118,7 +118,7 @@ async function main(): Promise<number> {
   });
   const [name = ''] = positionals;
   const bench = BENCHES[name];
-  if (!bench) {
+  if (!bench || values.help) {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
