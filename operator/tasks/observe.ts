@@ -54,7 +54,7 @@ export function observeTaskPod(pod: V1Pod, node: V1Node | undefined, now: number
 }
 
 /** The larger of its shares of the node's cores and memory; a pod that asks for nothing may take all, and is counted so. */
-function shareOfNode(pod: V1Pod, node: V1Node | undefined): number {
+export function shareOfNode(pod: V1Pod, node: V1Node | undefined): number {
   const shares = ['cpu', 'memory'].flatMap((resource) => {
     const asked = (pod.spec?.containers ?? []).reduce((sum, c) => sum + quantity(c.resources?.requests?.[resource] ?? '0'), 0);
     const there = quantity(node?.status?.allocatable?.[resource] ?? '0');

@@ -42,7 +42,7 @@ function overview(): string {
   const width = Math.max(...COMMANDS.map((c) => c.name.length), 'completion'.length);
   const line = (name: string, summary: string) => `  ${name.padEnd(width)}  ${summary}`;
   return [
-    'Trainings and servings on spot GPUs: what kubectl alone cannot say well.',
+    'Language models on spot GPUs, from data to serving: what kubectl alone cannot say well.',
     '',
     'Usage: kubectl vicuna COMMAND [flags]',
     '',

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { candidates } from './completion.ts';
 import { cost } from './cost.ts';
 import { explain } from './explain.ts';
-import { age, bytes, clock, money } from './format.ts';
+import { age, bytes, clock, money, progressWords } from './format.ts';
 import { interrupt, REHEARSAL_ANNOTATION, rehearsal, takenBack, tenants } from './interrupt.ts';
 import { type LogLine, logs, merged, printed, type Worker, workersOf } from './logs.ts';
+import type { Session } from './session.ts';
 import { NO_PAINT } from './terminal.ts';
 import { NOW } from './testing.ts';
 
@@ -21,6 +22,16 @@ describe('logs', () => {
     expect(workersOf(pods, {})).toEqual([worker(2, 0), worker(2, 1), worker(10, 0)]);
     expect(workersOf(pods, { generation: 2, rank: 1 })).toEqual([worker(2, 1)]);
     expect(workersOf(pods, { rank: 0 })).toEqual([worker(2, 0), worker(10, 0)]);
+  });
+
+  it('of a dataset or evaluation are of one pod after the other, by attempt', () => {
+    const attempt = (n: string) => ({ metadata: { name: `d-dataset-${n}`, labels: { 'vicuna.run/attempt': n } } });
+    const [first, second] = workersOf([attempt('10'), attempt('9')], {});
+    expect([first, second]).toEqual([
+      { pod: 'd-dataset-9', generation: 9, rank: null },
+      { pod: 'd-dataset-10', generation: 10, rank: null },
+    ]);
+    expect(printed({ worker: second as Worker, time: 't', text: 'clean: 12 of 70' }, NO_PAINT, false)).toBe('a10 │ clean: 12 of 70');
   });
 
   it('come in the order of their times, whoever printed them', async () => {
@@ -83,8 +94,17 @@ describe('a rehearsed interruption', () => {
         pod('b', { 'vicuna.run/serving': 's' }),
         pod('c', {}),
         pod('d', { 'vicuna.run/training': 'x' }, 'Succeeded'),
+        pod('e', { 'vicuna.run/dataset': 'd' }),
+        pod('f', { 'vicuna.run/evaluation': 'v' }),
+        pod('g', { 'vicuna.run/release': 'r' }),
       ]),
-    ).toEqual(['training r in ml (pod a)', 'serving s in ml (pod b)']);
+    ).toEqual([
+      'training r in ml (pod a)',
+      'serving s in ml (pod b)',
+      'dataset d in ml (pod e)',
+      'evaluation v in ml (pod f)',
+      'release of training r in ml (pod g)',
+    ]);
   });
 });
 
@@ -113,6 +133,47 @@ describe('completion', () => {
   });
 });
 
+describe('completion of names', () => {
+  const OBJECTS: Record<string, string[]> = {
+    vicunatrainings: ['run-a'],
+    vicunadatasets: ['sharegpt'],
+    vicunaevaluations: ['vicuna-80'],
+    gpupools: ['aws-a'],
+  };
+  const session = {
+    namespace: 'ml',
+    close: () => undefined,
+    client: {
+      list: async ({ plural }: { plural: string }, { namespace }: { namespace?: string }) => {
+        expect(namespace).toBe(plural === 'gpupools' ? undefined : 'ml');
+        // Servings may not be listed.
+        if (OBJECTS[plural] === undefined) throw new Error('forbidden');
+        return { items: OBJECTS[plural].map((name) => ({ metadata: { name } })) };
+      },
+    },
+  };
+  const complete = (...words: string[]) => candidates(words, [explain, logs], {}, async () => session as unknown as Session);
+
+  it.each<[string[], string[]]>([
+    [
+      ['explain', ''],
+      ['vt/run-a', 'vd/sharegpt', 've/vicuna-80', 'gp/aws-a'],
+    ],
+    [['explain', 've'], ['ve/vicuna-80']],
+    [['explain', 'dataset/sh'], ['dataset/sharegpt']],
+    [['explain', 'VicunaEvaluation/'], ['VicunaEvaluation/vicuna-80']],
+    [['explain', 'pod/'], []],
+    [
+      ['logs', ''],
+      ['run-a', 'vt/run-a', 'vd/sharegpt', 've/vicuna-80'],
+    ],
+    [['logs', 'evaluation/'], ['evaluation/vicuna-80']],
+    [['logs', 'gp/'], []],
+  ])('of %j', async (words, expected) => {
+    expect(await complete(...words)).toEqual(expected);
+  });
+});
+
 describe('words', () => {
   it('of times, money and sizes', () => {
     expect([age(-5), age(119_000), age(600_000), age(8 * 3_600_000), age(5 * 86_400_000)]).toEqual(['0s', '119s', '10m', '8h', '5d']);
@@ -130,6 +191,9 @@ describe('words', () => {
       '82.0 GiB',
       '200 MiB',
     ]);
+    const progress = { done: 12, unit: 'conversations', display: '12' };
+    expect([progressWords(progress), progressWords({ ...progress, unit: 'bytes' })]).toEqual(['12 conversations', '12 B']);
+    expect(progressWords({ done: 2 ** 30, total: 3 * 2 ** 30, unit: 'bytes', display: 'x' })).toBe('1.0 GiB/3.0 GiB');
     expect(clock(NOW, NOW)).toMatch(/^\d\d:\d\d:41$/);
     expect(clock(NOW - 3 * 86_400_000, NOW)).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:41$/);
   });

@@ -1,9 +1,9 @@
-import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
-import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
 import { metadataOf, NODE } from '../../operator/kube/types.ts';
 import type { Command } from './command.ts';
+import { KINDS, kindCalled } from './kinds.ts';
+import { LOG_SOURCES } from './log-sources.ts';
 import type { Session } from './session.ts';
 
 /** Candidates for the last word, "text" or "text\tmeaning". */
@@ -31,24 +31,37 @@ export async function candidates(
     ([name, o]) => o.type === 'string' && (flag === `--${name}` || (o.short !== undefined && flag === `-${o.short}`)),
   );
   if (takesValue) return flag === '-o' || flag === '--output' ? starting(last, ['json']) : [];
-  return starting(last, await named(command, open));
+  return starting(last, await named(command, last, open));
 }
 
-async function named({ completes }: Command, open: () => Promise<Session>): Promise<string[]> {
+async function named({ completes }: Command, last: string, open: () => Promise<Session>): Promise<string[]> {
   if (completes === 'none') return [];
   const session = await open();
   try {
     const names = async <T extends KubeObject>(type: ResourceType<T>, prefix = '') => {
       const options = type.namespaced ? { namespace: session.namespace } : {};
-      const { items } = await session.client.list(type, { ...options, limit: 200, attempts: 1, signal: AbortSignal.timeout(3_000) });
+      const limits = { limit: 200, attempts: 1, signal: AbortSignal.timeout(3_000) };
+      // What may not be listed hides nothing else.
+      const { items } = await session.client.list(type, { ...options, ...limits }).catch(() => ({ items: [] }));
       return items.map((item) => prefix + (metadataOf(item).name ?? ''));
     };
     if (completes === 'training') return await names(TRAINING);
     if (completes === 'trainingOrNode') return (await Promise.all([names(TRAINING), names(NODE, 'node/')])).flat();
-    return (await Promise.all([names(TRAINING, 'vt/'), names(SERVING, 'vs/'), names(GPU_POOL, 'gp/')])).flat();
+    const bare = completes === 'trainingOrTask' ? names(TRAINING) : [];
+    return (await Promise.all([bare, ...kindsFor(completes, last).map(([type, prefix]) => names(type, prefix))])).flat();
   } finally {
     session.close();
   }
+}
+
+/** The kinds that the word may name, with the prefix of their names: as it was typed, or else the short one. */
+function kindsFor(completes: 'trainingOrTask' | 'object', last: string): (readonly [ResourceType<KubeObject>, string])[] {
+  const allowed = KINDS.filter(({ kind }) => completes === 'object' || LOG_SOURCES[kind] !== undefined);
+  const slash = last.indexOf('/');
+  if (slash < 0) return allowed.map(({ names: [short], type }) => [type, `${short}/`]);
+  const typed = last.slice(0, slash);
+  const found = kindCalled(typed);
+  return allowed.filter((kind) => kind === found).map(({ type }) => [type, `${typed}/`]);
 }
 
 function starting(prefix: string, words: readonly string[]): string[] {

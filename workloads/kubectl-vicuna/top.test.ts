@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Context } from './command.ts';
 import { NO_PAINT } from './terminal.ts';
-import { NOW, sampleTraining } from './testing.ts';
+import { NOW, sampleDataset, sampleTraining } from './testing.ts';
 import { top } from './top.ts';
 
 beforeEach(() => void vi.useFakeTimers({ now: NOW }));
@@ -21,6 +21,8 @@ function start(values: Record<string, string | boolean> = {}) {
       return [sampleTraining({ progress: { display: cluster.steps } })];
     },
     servings: async () => [],
+    datasets: async () => [sampleDataset()],
+    evaluations: async () => [],
     pools: async () => [],
   };
   const screen = { isTTY: true, columns: 60, rows: 24, write: (text: string) => void written.push(text) };
@@ -36,6 +38,7 @@ describe('kubectl vicuna top on a terminal', () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(stripVTControlCharacters(written[1] ?? '')).toMatch(/^Vicuna · https:\/\/api:6443 · namespace default · \d\d:\d\d:41/);
     expect(written[1]).toContain('1/600');
+    expect(written[1]).toContain('sharegpt');
     expect(written[1]?.startsWith('\u001b[H')).toBe(true);
     cluster.steps = '2/600';
     await vi.advanceTimersByTimeAsync(2_000);
@@ -66,6 +69,6 @@ describe('kubectl vicuna top on a terminal', () => {
     const { written, done } = start({ once: true });
     expect(await done).toBe(0);
     expect(written.join('')).not.toContain('\u001b');
-    expect(written).toHaveLength(2);
+    expect(written).toHaveLength(5);
   });
 });
