@@ -5,11 +5,13 @@ import { delimiter, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { GPU_POOL } from '../../operator/api/gpu-pool.ts';
+import { DATASET } from '../../operator/api/vicuna-dataset.ts';
+import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { type Credentials, loadCredentials } from '../../operator/kube/credentials.ts';
-import { NODE } from '../../operator/kube/types.ts';
+import { EVENT, NODE } from '../../operator/kube/types.ts';
 import { interruptionOfNode } from '../../operator/signals/interruption.ts';
 import { kubectlVicuna } from '../../workloads/kubectl-vicuna/cli.ts';
 import { Session } from '../../workloads/kubectl-vicuna/session.ts';
@@ -19,7 +21,7 @@ import { ROOT } from '../cluster/paths.ts';
 import { until } from '../cluster/run.ts';
 import { toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT, startFakePool } from './fake-gang.ts';
-import { exampleFile, gpuPool, serving, training } from './objects.ts';
+import { dataset, evaluation, exampleFile, gpuPool, serving, training } from './objects.ts';
 
 const PLUGIN = join(ROOT, 'workloads', 'kubectl-vicuna');
 let client: KubeClient;
@@ -37,6 +39,7 @@ beforeAll(async () => {
   };
   await client.replaceStatus(TRAINING, { ...made, status: status as typeof made.status & object });
   await client.create(SERVING, serving('plugged-chat'));
+  await makeTasks();
   await client.create(GPU_POOL, gpuPool('plugged-pool'));
   await client.create(NODE, { metadata: { name: 'plugged-node' } });
 });
@@ -44,10 +47,41 @@ beforeAll(async () => {
 afterAll(async () => {
   await client.delete(TRAINING, 'default', 'plugged');
   await client.delete(SERVING, 'default', 'plugged-chat');
+  await client.delete(DATASET, 'default', 'plugged-data');
+  await client.delete(EVALUATION, 'default', 'plugged-verdict');
   await client.delete(GPU_POOL, undefined, 'plugged-pool');
   await client.delete(NODE, undefined, 'plugged-node');
   client.close();
 });
+
+/** A dataset that works, what was said of it and of an earlier one of its name, and an evaluation that waits. */
+async function makeTasks(): Promise<void> {
+  const now = new Date().toISOString();
+  const data = await client.create(DATASET, dataset('plugged-data'));
+  const working = {
+    phase: 'Running' as const,
+    attempt: 1,
+    pod: 'plugged-data-dataset-1',
+    progress: { stage: 'split', done: 12, total: 70, unit: 'conversations', display: '12/70', eta: '40s', updatedAt: now },
+    totals: { interruptions: 0, cost: '0.04', onDemandCost: '0.12', savedPercent: '67%' },
+  };
+  await client.replaceStatus(DATASET, { ...data, status: working });
+  const about = { apiVersion: 'vicuna.run/v1alpha1', kind: 'VicunaDataset', namespace: 'default', name: 'plugged-data' };
+  for (const [i, uid] of [data.metadata.uid, 'of-an-earlier-one'].entries())
+    await client.create(EVENT, {
+      metadata: { name: `plugged-data.${i}`, namespace: 'default' },
+      involvedObject: { ...about, uid },
+      type: 'Warning',
+      reason: 'Interrupted',
+      message: `node ${i} goes`,
+      lastTimestamp: now,
+    } as never);
+  const verdict = await client.create(EVALUATION, evaluation('plugged-verdict'));
+  const message = 'spec.candidate.serving: VicunaServing "chat" is not ready: 0 of 2 replicas';
+  const placed = { type: 'Placed', status: 'False' as const, reason: 'ServingNotReady', message };
+  const conditions = [{ ...placed, lastTransitionTime: now, observedGeneration: 1 }];
+  await client.replaceStatus(EVALUATION, { ...verdict, status: { phase: 'Pending', conditions } });
+}
 
 interface Ended {
   readonly code: number | null;
@@ -95,6 +129,8 @@ describe('kubectl vicuna', () => {
     const { code, out } = await kubectl('vicuna', 'top', '-n', 'default');
     expect(out).toMatch(/^RUN +PHASE[^\n]*\n(.*\n)*plugged +Running +plugged-pool +12\/600 +5\.91 .* \$0\.021 +67%$/m);
     expect(out).toMatch(/^plugged-chat +0\/0/m);
+    expect(out).toMatch(/^plugged-data +Running +- +split +12\/70 conversations +40s +- +- +0 +\$0\.040 +67%$/m);
+    expect(out).toMatch(/^plugged-verdict +Pending +/m);
     expect(out).toMatch(/^plugged-pool +\w/m);
     expect(out).not.toContain('\u001b');
     expect(code).toBe(0);
@@ -106,17 +142,26 @@ describe('kubectl vicuna', () => {
     expect((await vicuna('explain', 'vt/plugged')).out).toContain('VicunaTraining default/plugged: Running, step 12/600 (2%)');
     expect((await vicuna('explain', 'vs', 'plugged-chat')).out).toContain('VicunaServing default/plugged-chat');
     expect((await vicuna('explain', 'gp/plugged-pool')).out).toContain('GpuPool plugged-pool');
+    const data = (await vicuna('explain', 'dataset/plugged-data')).out;
+    expect(data).toContain('VicunaDataset default/plugged-data: Running, attempt 1, split: 12/70 conversations (17%), about 40s left of');
+    expect(data).toMatch(/Events\n {2}\S+ Interrupted: node 0 goes\n$/);
+    expect((await vicuna('explain', 've', 'plugged-verdict')).out).toContain(
+      'What it waits for\n  spec.candidate.serving: VicunaServing "chat" is not ready: 0 of 2 replicas',
+    );
     expect((await vicuna('checkpoint', 'plugged')).out).toContain('has no committed checkpoint yet (step 12;');
     const report = JSON.parse((await vicuna('cost', '-o', 'json')).out);
     expect(report.items).toContainEqual(expect.objectContaining({ name: 'plugged', spent: '0.021', onDemand: '0.063', saved: '0.042' }));
+    expect(report.items).toContainEqual(expect.objectContaining({ name: 'plugged-data', spent: '0.04', onDemand: '0.12', saved: '0.08' }));
   });
 
   it.each<[string, string[], number, RegExp]>([
     ['what does not exist', ['explain', 'vt/none'], 1, /^Error: there is no VicunaTraining "none" in namespace default\n$/],
     ['pods that are gone', ['logs', 'plugged'], 1, /^Error: training "plugged" \(Running\) has no such pods now/],
+    ['pods of a dataset that are gone', ['logs', 'vd/plugged-data'], 1, /^Error: dataset "plugged-data" \(Running\) has no such pods now/],
+    ['what has no logs here', ['logs', 'vs/plugged-chat'], 2, /"vs\/plugged-chat" is a serving: see kubectl logs -l/],
     ['an unknown flag', ['top', '--loud'], 2, /^Error: Unknown option '--loud'/],
     ['an unknown command', ['fly'], 2, /^Error: there is no command "fly"/],
-    ['a missing name', ['logs'], 2, /^Error: name of a training is missing/],
+    ['a missing name', ['logs'], 2, /^Error: name of a training, dataset or evaluation is missing/],
     ['too many names', ['logs', 'a', 'b'], 2, /only one name of a training/],
     ['a wrong number', ['logs', 'plugged', '--rank', 'x'], 2, /--rank "x" must be a whole number/],
     ['an interruption that is none', ['interrupt', 'plugged'], 2, /say --simulate/],
@@ -179,8 +224,10 @@ describe('kubectl vicuna', () => {
 
   it('is completed by kubectl', async () => {
     expect((await kubectl('__complete', 'vicuna', 'explain', 'vt/plu')).out).toMatch(/^vt\/plugged\n:4/m);
+    expect((await kubectl('__complete', 'vicuna', 'explain', 'dataset/plu')).out).toMatch(/^dataset\/plugged-data\n:4/m);
     expect((await vicuna('__complete', 'ex')).out).toContain('explain\t');
     expect((await vicuna('__complete', 'logs', '')).out).toMatch(/^plugged$/m);
+    expect((await vicuna('__complete', 'logs', 've/')).out).toMatch(/^ve\/plugged-verdict$/m);
     for (const shell of ['bash', 'zsh', 'fish']) expect((await vicuna('completion', shell)).out).toContain('kubectl-vicuna __complete');
   });
 });
