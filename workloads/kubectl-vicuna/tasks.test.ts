@@ -67,6 +67,15 @@ describe('top', () => {
     ]);
   });
 
+  it('shows an evaluation that compares with nothing, and one that has just been created', () => {
+    const alone = sampleEvaluation({ summary: { wins: '', ties: '', losses: '', quality: '8.12' } });
+    const created = { ...sampleEvaluation(), status: undefined, metadata: { name: 'new', namespace: 'default' } };
+    expect(top({ evaluations: [alone, created] }).slice(1)).toEqual([
+      expect.stringMatching(/^new +Pending +- +- +- +- +- +- +- +- +0 +\$0\.00$/),
+      expect.stringMatching(/^vicuna-80 +Complete .* 160\/160 reviews +- +- +- +- +8\.12 +0 +\$2\.72$/),
+    ]);
+  });
+
   it('names namespaces when there may be several', () => {
     const fleet = { ...NOTHING, datasets: [sampleDataset()], evaluations: [sampleEvaluation()] };
     const lines = topLines(fleet, { ...OPTIONS, namespaces: true });
