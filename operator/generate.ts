@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { chartFiles } from '../charts/generate.ts';
 import { gatewayMetricDefinitions } from '../workloads/gateway/metrics.ts';
+import { NOTIFIER_METRICS } from '../workloads/notifier/metrics.ts';
 import { customResourceDefinition } from './api/crd.ts';
 import { KINDS } from './api/kinds.ts';
 import { apiReference, presetsReference } from './api/reference.ts';
@@ -23,7 +24,7 @@ export function generatedFiles(): Map<string, string> {
   }
   files.set('docs/reference/api.md', apiReference(KINDS));
   files.set('docs/reference/presets.md', presetsReference(PRESETS));
-  files.set('docs/reference/metrics.md', metricsReference(gatewayMetricDefinitions()));
+  files.set('docs/reference/metrics.md', metricsReference(gatewayMetricDefinitions(), Object.values(NOTIFIER_METRICS)));
   for (const [path, text] of chartFiles()) files.set(path, text);
   return files;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import type { PoolFigures } from '../server/metrics.ts';
 import { PoolBook } from './book.ts';
 import { PoolController, type PoolControllerOptions } from './controller.ts';
 import type { PriceQuote } from './prices/quote.ts';
@@ -21,7 +22,13 @@ function world(price: object) {
       nodeSelector: { pool: 'a' },
     },
   } as unknown as GpuPool);
-  const state = { now: START, asked: [] as unknown[], later: [] as number[], answers: [] as (() => Promise<PriceQuote>)[] };
+  const state = {
+    now: START,
+    asked: [] as unknown[],
+    later: [] as number[],
+    answers: [] as (() => Promise<PriceQuote>)[],
+    figures: null as PoolFigures | null,
+  };
   const pools = {
     onChange: () => {},
     get: () => pool,
@@ -35,7 +42,11 @@ function world(price: object) {
     queue: { addAfter: (_: string, ms: number) => state.later.push(ms) },
     book: new PoolBook(() => state.now),
     clusters: { onHealth: () => {}, follow: () => {}, health: () => null },
-    metrics: { setPool: () => {} },
+    metrics: {
+      setPool: (_: string, figures: PoolFigures) => {
+        state.figures = figures;
+      },
+    },
     readPrices: (query: unknown) => {
       state.asked.push(query);
       return state.answers.shift()?.() ?? Promise.reject(new Error('nothing prepared'));
@@ -57,8 +68,10 @@ describe("a pool's prices", () => {
     const { state, reconcile } = world({ source: { aws: {} } });
     state.answers = [async () => ({ spot: 12.5, onDemand: null }), async () => ({ spot: 13, onDemand: null })];
     expect((await reconcile())?.price).toBeUndefined();
+    expect(state.figures?.livePrice).toEqual({ readAt: null, refreshSeconds: 900 });
     expect(state.later).toContain(0);
     expect((await reconcile())?.price?.spot).toBe('12.50');
+    expect(state.figures?.livePrice).toEqual({ readAt: START, refreshSeconds: 900 });
     expect(state.later).toEqual([15 * 60_000 + 1]);
     state.now += 15 * 60_000;
     await reconcile();
@@ -85,5 +98,6 @@ describe("a pool's prices", () => {
     const plain = world({});
     await plain.reconcile();
     expect(plain.state.asked).toEqual([]);
+    expect(plain.state.figures?.livePrice).toBeNull();
   });
 });

@@ -6,7 +6,7 @@ import type { WorkQueue } from '../kube/work-queue.ts';
 import type { OperatorMetrics } from '../server/metrics.ts';
 import { remainingLifeHours } from '../spot/capacity-memory.ts';
 import type { PoolBook } from './book.ts';
-import { dueAt, type PriceReading, priceOf, queryOf } from './prices/price.ts';
+import { dueAt, livePriceOf, type PriceReading, priceOf, queryOf } from './prices/price.ts';
 import type { PriceReader } from './prices/quote.ts';
 import { poolStatus } from './status.ts';
 
@@ -64,18 +64,19 @@ export class PoolController {
     const life = remainingLifeHours(memory);
     const { capacity } = pool.spec;
     const { spot, onDemand } = priceOf(pool, now);
+    const status = poolStatus(pool, room, memory, clusters.health(clusterOfPool(pool)), now, this.#readings.get(name));
     metrics.setPool(name, {
       nodes: room.nodes,
       gpusUsed: room.gpusTotal - room.gpusFree,
       gpusFree: room.gpusFree,
       pricePerHour: capacity === 'spot' ? (spot ?? onDemand) : onDemand,
+      livePrice: livePriceOf(poolWithDefaults(pool).spec, status),
       blocked,
       remainingLifeSeconds: life * 3_600,
       interruptions: memory.interruptions,
       placed: memory.launched,
       noCapacity: memory.noCapacity,
     });
-    const status = poolStatus(pool, room, memory, clusters.health(clusterOfPool(pool)), now, this.#readings.get(name));
     this.#readWhenDue(name, pool, now);
     if (blocked) queue.addAfter(name, (memory.blockedUntil ?? now) - now + 1);
     if (JSON.stringify(status) === JSON.stringify(this.#written.get(name))) return;

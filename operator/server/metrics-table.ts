@@ -306,6 +306,18 @@ export const METRICS = {
     labels: POOL,
     help: 'Present price of one node of the GpuPool in USD an hour.',
   },
+  poolPriceReadAt: {
+    name: 'vicuna_pool_price_read_timestamp_seconds',
+    type: 'gauge',
+    labels: POOL,
+    help: 'When the prices of the GpuPool were last read from its cloud, in seconds since the epoch; 0 = never. Absent where spec.price has no source.',
+  },
+  poolPriceRefresh: {
+    name: 'vicuna_pool_price_refresh_seconds',
+    type: 'gauge',
+    labels: POOL,
+    help: 'How often the prices of the GpuPool are to be read from its cloud, as in spec.price.source. Absent where spec.price has no source.',
+  },
   poolBlocked: {
     name: 'vicuna_pool_blocked',
     type: 'gauge',
@@ -452,9 +464,11 @@ export const METRICS = {
   },
 } as const satisfies Record<string, MetricDefinition>;
 
-/** The metrics as a Markdown page for docs/reference. */
-export function metricsReference(gateway: readonly Pick<MetricDefinition, 'name' | 'type' | 'labels' | 'help'>[]): string {
-  const row = ({ name, type, labels, help }: Pick<MetricDefinition, 'name' | 'type' | 'labels' | 'help'>) =>
+type Described = Pick<MetricDefinition, 'name' | 'type' | 'labels' | 'help'>;
+
+/** The metrics as a Markdown page for docs/reference: the operator's, and those that gateways and notifiers have. */
+export function metricsReference(gateway: readonly Described[], notifier: readonly Described[]): string {
+  const row = ({ name, type, labels, help }: Described) =>
     `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
   const definitions: MetricDefinition[] = Object.values(METRICS);
   return [
@@ -476,6 +490,14 @@ export function metricsReference(gateway: readonly Pick<MetricDefinition, 'name'
     '| name | type | labels | meaning |',
     '|---|---|---|---|',
     ...gateway.map(row),
+    '',
+    '## The notifier’s',
+    '',
+    'What the notifier of each node serves on port 9814 (`notifier.port` of the chart). The chart’s PodMonitor adds `node`.',
+    '',
+    '| name | type | labels | meaning |',
+    '|---|---|---|---|',
+    ...notifier.map(row),
     '',
   ].join('\n');
 }

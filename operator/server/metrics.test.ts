@@ -129,6 +129,7 @@ describe('metrics of a pool', () => {
     gpusUsed: 24,
     gpusFree: 8,
     pricePerHour: 12.5,
+    livePrice: null,
     blocked: true,
     remainingLifeSeconds: 3_600,
     interruptions: 7,
@@ -148,6 +149,18 @@ describe('metrics of a pool', () => {
     expect(await series('vicuna_pool_remaining_life_seconds')).toEqual([]);
     metrics.forgetPool('aws-spot');
     expect(await metrics.registry.metrics()).not.toContain('aws-spot');
+  });
+
+  it('tell when prices were read and how often they should be, only where they are read at all', async () => {
+    const { metrics, series } = setUp();
+    const [readAt, refresh] = ['vicuna_pool_price_read_timestamp_seconds', 'vicuna_pool_price_refresh_seconds'] as const;
+    metrics.setPool('aws-spot', { ...figures, livePrice: { readAt: null, refreshSeconds: 900 } });
+    expect(await series(readAt)).toEqual([`${readAt}{pool="aws-spot"} 0`]);
+    metrics.setPool('aws-spot', { ...figures, livePrice: { readAt: 1_767_225_600_000, refreshSeconds: 900 } });
+    expect(await series(readAt)).toEqual([`${readAt}{pool="aws-spot"} 1767225600`]);
+    expect(await series(refresh)).toEqual([`${refresh}{pool="aws-spot"} 900`]);
+    metrics.setPool('aws-spot', figures);
+    expect([...(await series(readAt)), ...(await series(refresh))]).toEqual([]);
   });
 });
 
@@ -196,7 +209,7 @@ describe('the table of metrics', () => {
   });
 
   it('is the reference page', () => {
-    const lines = metricsReference([]).split('\n');
+    const lines = metricsReference([], []).split('\n');
     for (const { name, type, help } of definitions)
       expect(
         lines.filter((line) => line.startsWith(`| \`${name}\` | ${type} |`) && line.endsWith(`| ${help} |`)),

@@ -71,6 +71,8 @@ export type PoolFigures = {
   gpusUsed: number;
   gpusFree: number;
   pricePerHour: number | null;
+  /** Of prices that are read from the cloud; readAt in ms since epoch. null = the spec's are all there is. */
+  livePrice: { readAt: number | null; refreshSeconds: number } | null;
   blocked: boolean;
   remainingLifeSeconds: number | null;
   interruptions: number;
@@ -261,6 +263,8 @@ export class OperatorMetrics {
     this.#set(subject, 'poolGpus', { pool, state: 'used' }, figures.gpusUsed);
     this.#set(subject, 'poolGpus', { pool, state: 'free' }, figures.gpusFree);
     this.#set(subject, 'poolPrice', { pool }, figures.pricePerHour);
+    this.#set(subject, 'poolPriceReadAt', { pool }, figures.livePrice && (figures.livePrice.readAt ?? 0) / 1000);
+    this.#set(subject, 'poolPriceRefresh', { pool }, figures.livePrice?.refreshSeconds ?? null);
     this.#set(subject, 'poolBlocked', { pool }, figures.blocked ? 1 : 0);
     this.#set(subject, 'poolRemainingLife', { pool }, figures.remainingLifeSeconds);
     this.#mirror(subject, 'poolInterruptions', { pool }, figures.interruptions);

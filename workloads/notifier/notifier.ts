@@ -9,11 +9,11 @@ import { Acknowledgement, azureFeeds } from './azure.ts';
 import type { NotifierConfig } from './configuration.ts';
 import { follow } from './follow.ts';
 import { gcpFeeds } from './gcp.ts';
-import { type FeedHealth, metricsText } from './health.ts';
 import type { Log } from './log.ts';
 import { cloudOf, hasGpu } from './machine.ts';
 import { NodeMarker } from './marker.ts';
 import { MetadataService } from './metadata.ts';
+import { type FeedHealth, metricsText } from './metrics.ts';
 
 /** The same for all clouds; Google's by address, since the node's resolver need not know metadata.google.internal. */
 const METADATA_URL = 'http://169.254.169.254';

@@ -64,6 +64,16 @@ export function priceStatus(spec: GpuPoolSpec, reading: PriceReading | undefined
   };
 }
 
+/** When the cloud's prices were last read (ms since the epoch, null = never), and how often they should be; null = there is no source. */
+export function livePriceOf(
+  { price: { source } }: GpuPoolSpec,
+  status: GpuPoolStatus,
+): { readonly readAt: number | null; readonly refreshSeconds: number } | null {
+  if (source === undefined) return null;
+  const readAt = status.price?.readAt;
+  return { readAt: readAt === undefined ? null : Date.parse(readAt), refreshSeconds: durationSeconds(source.refresh) };
+}
+
 /** Whether the prices in use are those of the cloud, and what is the matter if not. */
 export function freshness(
   source: PriceSource,
