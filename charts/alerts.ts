@@ -1,6 +1,6 @@
 // The alerts, with what to do about each: one source of Prometheus' rules, of the chart's PrometheusRule and of docs/runbooks.md.
 import { stringify } from 'yaml';
-import { once } from './dashboards/queries.ts';
+import { ANSWER_AGE, BLIND_AFTER_SECONDS, once } from './dashboards/queries.ts';
 
 export interface Alert {
   readonly name: string;
@@ -27,6 +27,10 @@ const TRAINING = '{{ $labels.namespace }}/{{ $labels.training }}';
 const SERVING = '{{ $labels.namespace }}/{{ $labels.serving }}';
 const GATEWAY = '{{ $labels.namespace }}/{{ $labels.vicuna_run_serving }}';
 const phase = (phases: string) => once(`vicuna_training_phase{phase=~"${phases}"}`, 'namespace, training');
+const TASK = '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }}';
+const BY_TASK = 'namespace, kind, name';
+const taskPhase = (phases: string) => once(`vicuna_task_phase{phase=~"${phases}"}`, BY_TASK);
+const DESCRIBE_TASK = '`kubectl describe KIND NAME` (Release: `vicunatraining NAME`)';
 const served = (metric: string) => once(`vicuna_serving_${metric}`, 'namespace, serving, model');
 const ready = `sum by (namespace, serving, model) (${once('vicuna_serving_ready_replicas', 'namespace, serving, model, capacity')})`;
 const BY_MODEL = 'namespace, vicuna_run_serving, model';
@@ -201,8 +205,51 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
     ],
   },
   {
+    name: 'vicuna-tasks',
+    title: 'Datasets, evaluations and releases',
+    alerts: [
+      {
+        name: 'VicunaTaskFailed',
+        expr: `${taskPhase('Failed')} == 1`,
+        for: '0m',
+        severity: 'warning',
+        summary: `${TASK} has failed`,
+        meaning: 'It does not go on by itself, and what waits for it waits on. What is done is kept.',
+        steps: [
+          `${DESCRIBE_TASK}: condition Failed, of a release Released, has the program’s own words.`,
+          'Mend the cause and create the object again: it goes on from what is done. Make a release by hand ([training](training.md#release)).',
+        ],
+      },
+      {
+        name: 'VicunaTaskNotPlaced',
+        expr: `${taskPhase('Waiting|Starting')} == 1`,
+        for: '1h',
+        severity: 'warning',
+        summary: `${TASK} has had no node for an hour`,
+        meaning: 'No pool gave capacity, or its pod does not start.',
+        steps: [
+          `${DESCRIBE_TASK}: conditions Placed and Running, of a release Released, say what it waits for.`,
+          '`kubectl get gpupools`: it uses those without accelerators unless `placement.pools` says otherwise. Which are blocked or full, and may they grow (`maxNodes`)?',
+          'Its pod is Pending or cannot pull its image: `kubectl describe pod`.',
+        ],
+      },
+      {
+        name: 'VicunaTaskStalled',
+        expr: `(${taskPhase('Running')} == 1) unless on (${BY_TASK}) (${once('changes(vicuna_task_units_done[1h])', BY_TASK)} > 0)`,
+        for: '30m',
+        severity: 'warning',
+        summary: `${TASK} runs, but comes no further`,
+        meaning: 'A node is paid for nothing, and what waits for it waits on.',
+        steps: [
+          '`kubectl logs` of its pod, which its status names: what does it wait for? A bucket, a serving or a judge that does not answer, or that limits how often it may be asked.',
+          'Delete the pod: another one goes on from what is done.',
+        ],
+      },
+    ],
+  },
+  {
     name: 'vicuna-pools',
-    title: 'Pools',
+    title: 'Pools and nodes',
     alerts: [
       {
         name: 'VicunaAllPoolsBlocked',
@@ -214,6 +261,37 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
         steps: [
           '`kubectl get gpupools`: until when are they blocked?',
           'The autoscaler’s log: a quota of the cloud, or no spot capacity. Add pools in other zones, of other types, or on demand.',
+        ],
+      },
+      {
+        name: 'VicunaPoolPricesStale',
+        expr: `time() - ${once('vicuna_pool_price_read_timestamp_seconds', 'pool')} > 2 * ${once('vicuna_pool_price_refresh_seconds', 'pool')}`,
+        for: '15m',
+        severity: 'warning',
+        summary: 'Prices of pool {{ $labels.pool }} have been due twice and not been read from its cloud',
+        meaning:
+          'Pools are chosen and costs reckoned by the last prices that were read; after four refreshes, an hour at least, by those written in `spec.price`. They may be wrong by then.',
+        steps: [
+          '`kubectl describe gpupool NAME`: condition PricesFresh says what the cloud answered.',
+          'It refuses: the operator’s account needs `ec2:DescribeSpotPriceHistory`, or the Cloud Billing API switched on ([concepts](concepts.md)).',
+          'No answer: the operator must reach the cloud’s API; a proxy is `HTTPS_PROXY` in `extraEnv`.',
+          'PricesFresh is True: the operator does not get round to the pool; see VicunaQueueStuck and VicunaReconcileErrors.',
+        ],
+      },
+      {
+        name: 'VicunaNotifierBlind',
+        expr: `max by (node) (${ANSWER_AGE}) > ${BLIND_AFTER_SECONDS}`,
+        for: '5m',
+        severity: 'warning',
+        summary: 'The notifier on {{ $labels.node }} gets no answer from its cloud’s metadata service',
+        meaning:
+          'If nothing else marks the node, its interruption comes without notice: trainings lose the steps since their last checkpoint, servings the requests under way there.',
+        steps: [
+          'Dashboard “Vicuna / Fleet”, nodes whose notifier gets no answer: one node, or all? To one question, or all?',
+          '`kubectl -n vicuna-system get pods -l app.kubernetes.io/component=notifier --field-selector spec.nodeName=NODE` and `kubectl logs` of it: “no answer that can be used” names the reason.',
+          'Refused or no answer in time: something between the host’s network and 169.254.169.254, such as a host firewall or a policy for hosts of the network plugin, or the service is switched off for the machine (AWS: `HttpEndpoint` of its metadata options).',
+          'Answers that are not understood: the wrong cloud in `notifier.cloud`.',
+          'One node, and nothing helps: drain it, it cannot hear its end coming.',
         ],
       },
     ],

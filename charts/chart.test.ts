@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { KINDS } from '../operator/api/kinds.ts';
 import { METRICS } from '../operator/server/metrics-table.ts';
 import { gatewayMetricDefinitions } from '../workloads/gateway/metrics.ts';
+import { NOTIFIER_METRICS, type NotifierMetric } from '../workloads/notifier/metrics.ts';
 import { ALERT_GROUPS } from './alerts.ts';
 import { DASHBOARDS } from './dashboards/dashboards.ts';
 
@@ -26,7 +27,8 @@ describe('the roles', () => {
 const OF_TARGETS = ['instance', 'namespace', 'vicuna_run_serving', 'vicuna_run_model'];
 /** Exported by prom-client and by engines. */
 const OF_OTHERS = /^(process_|nodejs_|vllm:)/;
-const KNOWN = new Map([...Object.values(METRICS), ...gatewayMetricDefinitions()].map((m) => [m.name, m]));
+const DEFINITIONS = [...Object.values(METRICS), ...gatewayMetricDefinitions(), ...Object.values<NotifierMetric>(NOTIFIER_METRICS)];
+const KNOWN = new Map(DEFINITIONS.map((m) => [m.name, m]));
 /** A series, with its matchers if there are any. Functions have a parenthesis instead, words of the language and labels no underscore. */
 const SERIES = /(?<![\w:$"])((?:vicuna|workqueue|controller_runtime|leader_election|process|nodejs)_\w+|vllm:\w+)(?:\{([^}]*)\})?/g;
 

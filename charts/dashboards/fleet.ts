@@ -1,8 +1,10 @@
 import type { DashboardDescription } from './build.ts';
-import { COST, ON_DEMAND, once } from './queries.ts';
+import { ANSWER_AGE, BLIND_AFTER_SECONDS, COST, ON_DEMAND, once, priceAge } from './queries.ts';
 
 const ofPools = (metric: string, labels = 'pool') => once(`${metric}{pool=~"$pool"}`, labels);
 const trainings = (metric: string) => once(metric, 'namespace, training');
+/** When nodes go, by what their clouds have announced. */
+const deadline = (series: string) => `${once(series, 'node')} > 0`;
 const servings = (metric: string) => once(metric, 'namespace, serving');
 
 export const FLEET: DashboardDescription = {
@@ -99,6 +101,7 @@ export const FLEET: DashboardDescription = {
             { expr: ofPools('vicuna_pool_nodes'), legend: 'nodes' },
             { expr: once('vicuna_pool_gpus{state="free",pool=~"$pool"}', 'pool'), legend: 'free GPUs' },
             { expr: ofPools('vicuna_pool_price_dollars_per_hour'), legend: '$ per node and hour' },
+            { expr: priceAge('{pool=~"$pool"}'), legend: 'price read, s ago' },
             { expr: ofPools('vicuna_pool_blocked'), legend: 'blocked' },
             { expr: ofPools('vicuna_pool_interruptions_total'), legend: 'interruptions' },
             { expr: ofPools('vicuna_pool_remaining_life_seconds'), legend: 'expected life of a node, s' },
@@ -109,6 +112,14 @@ export const FLEET: DashboardDescription = {
           kind: 'lines',
           unit: 'currencyUSD',
           queries: [{ expr: ofPools('vicuna_pool_price_dollars_per_hour'), legend: '{{pool}}' }],
+        },
+        {
+          title: 'Age of live prices',
+          kind: 'lines',
+          unit: 's',
+          min: 0,
+          description: 'Since they were last read from the cloud. A pool without spec.price.source has none.',
+          queries: [{ expr: priceAge('{pool=~"$pool"}'), legend: '{{pool}}' }],
         },
         {
           title: 'Trainings by phase',
@@ -167,6 +178,52 @@ export const FLEET: DashboardDescription = {
             { expr: 'sum(increase(vicuna_training_interruptions_total[1h]))', legend: 'trainings' },
             { expr: 'sum(increase(vicuna_serving_interruptions_total[1h]))', legend: 'replicas of servings' },
           ],
+        },
+      ],
+    },
+    {
+      title: 'Notices from metadata services',
+      panels: [
+        {
+          title: 'Nodes whose clouds have announced that they go',
+          kind: 'lines',
+          unit: 'short',
+          min: 0,
+          description: 'As notifiers hear it. Advice without a deadline does not count.',
+          queries: [
+            { expr: `count(${deadline('vicuna_notifier_deadline_timestamp_seconds')}) or vector(0)`, legend: 'now' },
+            {
+              expr: `count(${deadline('max_over_time(vicuna_notifier_deadline_timestamp_seconds[1h])')}) or vector(0)`,
+              legend: 'in the last hour',
+            },
+          ],
+        },
+        {
+          title: 'Time that announced nodes have left',
+          kind: 'lines',
+          unit: 's',
+          queries: [{ expr: `(${deadline('vicuna_notifier_deadline_timestamp_seconds')}) - time()`, legend: '{{node}}' }],
+        },
+        {
+          title: 'Notifiers that get no answer, by what they ask',
+          kind: 'lines',
+          unit: 'short',
+          min: 0,
+          description: `For ${BLIND_AFTER_SECONDS} s or since they started: an interruption of their nodes would come without notice.`,
+          queries: [{ expr: `sum by (feed) (${ANSWER_AGE} > bool ${BLIND_AFTER_SECONDS})`, legend: '{{feed}}' }],
+        },
+        {
+          title: 'Questions without an answer, per second',
+          kind: 'lines',
+          unit: 'ops',
+          min: 0,
+          queries: [{ expr: 'sum by (feed) (rate(vicuna_notifier_faults_total[$__rate_interval]))', legend: '{{feed}}' }],
+        },
+        {
+          title: 'Nodes whose notifier gets no answer',
+          kind: 'table',
+          description: 'There is none in good times.',
+          queries: [{ expr: `${ANSWER_AGE} > ${BLIND_AFTER_SECONDS}`, legend: 'seconds since the last answer' }],
         },
       ],
     },

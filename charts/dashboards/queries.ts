@@ -6,6 +6,14 @@ export function once(series: string, labels: string): string {
   return `max by (${labels}) (${series})`;
 }
 
+/** Seconds since the prices of pools were last read from their clouds; nothing where they never were, or are the spec's. */
+export const priceAge = (labels: string) => `time() - (${once(`vicuna_pool_price_read_timestamp_seconds${labels}`, 'pool')} > 0)`;
+
+/** Seconds without an answer after which a notifier counts as blind. Google's service holds its answers back for 60 s. */
+export const BLIND_AFTER_SECONDS = 120;
+/** Of each node and each thing that is asked of its cloud's metadata service. */
+export const ANSWER_AGE = once('vicuna_notifier_answer_age_seconds', 'node, feed');
+
 const total = (what: 'cost' | 'on_demand_cost') =>
   ['training', 'serving']
     .map((kind) => `(sum(${once(`vicuna_${kind}_${what}_dollars_total`, `namespace, ${kind}`)}) or vector(0))`)

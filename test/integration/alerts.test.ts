@@ -27,8 +27,13 @@ const phase = (name: string) => training('phase', `,phase="${name}"`);
 const serving = (metric: string, more = '') => `vicuna_serving_${metric}{namespace="team",serving="s"${more}}`;
 const ofModel = (metric: string, more = '') => serving(metric, `,model="m"${more}`);
 const gateway = (metric: string, more = '') => `vicuna_gateway_${metric}{namespace="team",vicuna_run_serving="s",model="m"${more}}`;
+const task = (metric: string, more = '') => `vicuna_task_${metric}{namespace="team",kind="VicunaDataset",name="d"${more}}`;
+const taskPhase = (name: string) => task('phase', `,phase="${name}"`);
+const price = (metric: string) => `vicuna_pool_price_${metric}_seconds{pool="a"}`;
+const answerAge = (feed: string) => `vicuna_notifier_answer_age_seconds{namespace="vicuna-system",pod="n",node="node-1",feed="${feed}"}`;
 const leader = (copy: string) => `leader_election_master_status{name="vicuna-operator",instance="${copy}"}`;
 const TRAINING = { namespace: 'team', training: 't' };
+const TASK = { namespace: 'team', kind: 'VicunaDataset', name: 'd' };
 const SERVING = { namespace: 'team', serving: 's' };
 const MODEL = { ...SERVING, model: 'm' };
 const GATEWAY = { namespace: 'team', vicuna_run_serving: 's', model: 'm' };
@@ -148,6 +153,57 @@ const CASES: Readonly<Record<string, Case>> = {
     after: 70,
     labels: TRAINING,
     summary: 'Only 50% of the time that team/t pays for makes steps',
+  },
+  VicunaTaskFailed: {
+    fires: { [taskPhase('Failed')]: '1x5' },
+    silent: [{ [taskPhase('Complete')]: '1x5' }],
+    after: 1,
+    labels: TASK,
+    summary: 'VicunaDataset team/d has failed',
+  },
+  VicunaTaskNotPlaced: {
+    fires: { [taskPhase('Waiting')]: '1x30', [taskPhase('Starting')]: '_x29 1x60' },
+    silent: [
+      { [taskPhase('Waiting')]: '1x30', [taskPhase('Running')]: '_x31 1x60' },
+      // For what is not there yet, such as the serving that answers an evaluation.
+      { [taskPhase('Pending')]: '1x90' },
+    ],
+    after: 65,
+    labels: TASK,
+    summary: 'VicunaDataset team/d has had no node for an hour',
+  },
+  VicunaTaskStalled: {
+    fires: { [taskPhase('Running')]: '1x120', [task('units_done')]: '7x120' },
+    silent: [
+      { [taskPhase('Running')]: '1x120', [task('units_done')]: '0+1x120' },
+      { [taskPhase('Running')]: '1x120', [task('units_done')]: '7x40 8x40 9x40' },
+      { [taskPhase('Complete')]: '1x120', [task('units_done')]: '7x120' },
+    ],
+    after: 100,
+    labels: TASK,
+    summary: 'VicunaDataset team/d runs, but comes no further',
+  },
+  VicunaPoolPricesStale: {
+    // promtool's time begins at 0: read then, and never again.
+    fires: { [price('read_timestamp')]: '0x90', [price('refresh')]: '900x90' },
+    silent: [
+      { [price('read_timestamp')]: '0+60x90', [price('refresh')]: '900x90' },
+      { [price('read_timestamp')]: '0x90', [price('refresh')]: '3600x90' },
+    ],
+    after: 50,
+    labels: { pool: 'a' },
+    summary: 'Prices of pool a have been due twice and not been read from its cloud',
+  },
+  VicunaNotifierBlind: {
+    // Its notation does not repeat infinity.
+    fires: { [answerAge('aws-spot')]: Array(21).fill('Inf').join(' '), [answerAge('aws-rebalance')]: '1x20' },
+    silent: [
+      { [answerAge('gcp-preempted')]: '60x20', [answerAge('gcp-maintenance')]: '65x20' },
+      { [answerAge('aws-spot')]: '0+60x4 1x16' },
+    ],
+    after: 6,
+    labels: { node: 'node-1' },
+    summary: 'The notifier on node-1 gets no answer from its cloud’s metadata service',
   },
   VicunaAllPoolsBlocked: {
     fires: { 'vicuna_pool_blocked{pool="a"}': '1x60', 'vicuna_pool_blocked{pool="b"}': '1x60' },
