@@ -121,6 +121,7 @@ export const valuesSchema = z.strictObject({
       interval: duration('15s', 'Between two scrapes.'),
       operator: flag(false, 'Whether a ServiceMonitor has the operator scraped.'),
       servings: flag(false, 'Whether a PodMonitor has gateways and engines in all namespaces scraped, as autoscaling needs it.'),
+      notifier: flag(false, 'Whether a PodMonitor has the notifiers scraped, where there are some (`notifier.enabled`).'),
       alerts: flag(false, 'Whether a PrometheusRule brings the alerts.'),
     },
     'For the Prometheus operator (monitoring.coreos.com/v1).',

@@ -38,7 +38,7 @@ export async function rendered(values: object = {}, which: Helm = 'helm'): Promi
 
 /** Every part that can be switched on. */
 export const EVERYTHING = {
-  monitoring: { operator: true, servings: true, alerts: true, labels: { release: 'prometheus' } },
+  monitoring: { operator: true, servings: true, notifier: true, alerts: true, labels: { release: 'prometheus' } },
   dashboards: { enabled: true },
   notifier: { enabled: true, cloud: 'aws' },
 };

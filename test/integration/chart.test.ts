@@ -95,7 +95,12 @@ describe('values', () => {
   it('bring monitors that select by ports, labels and annotations that there are, and the alerts as they are', async () => {
     const objects = await rendered(EVERYTHING);
     const monitors = objects.filter(isMonitoring);
-    expect(kinds(monitors)).toEqual([`PodMonitor ${RELEASE}-servings`, `PrometheusRule ${RELEASE}`, `ServiceMonitor ${RELEASE}`]);
+    expect(kinds(monitors)).toEqual([
+      `PodMonitor ${RELEASE}-notifier`,
+      `PodMonitor ${RELEASE}-servings`,
+      `PrometheusRule ${RELEASE}`,
+      `ServiceMonitor ${RELEASE}`,
+    ]);
     for (const { metadata } of monitors) expect((metadata as { labels?: object }).labels).toMatchObject({ release: 'prometheus' });
     const service = named(objects, 'Service') as V1Service;
     const monitor = named(objects, 'ServiceMonitor') as { spec?: { selector: { matchLabels: object }; endpoints: { port: string }[] } };
@@ -110,6 +115,27 @@ describe('values', () => {
     const port = Number(template?.metadata?.annotations?.['prometheus.io/port']);
     expect(template?.spec?.containers[0]?.ports?.map((p) => p.containerPort)).toContain(port);
     expect((named(objects, 'PrometheusRule') as { spec?: object }).spec).toEqual(parse(alertRules()));
+  });
+
+  it('have notifiers scraped where they run, each under the name of its node', async () => {
+    type PodMonitor = {
+      spec: {
+        selector: { matchLabels: object };
+        namespaceSelector: { matchNames: string[] };
+        podMetricsEndpoints: { port: string; relabelings: { targetLabel: string }[] }[];
+      };
+    };
+    const notifier = { ...EVERYTHING.notifier, namespace: 'nodes' };
+    const objects = await rendered({ ...EVERYTHING, notifier });
+    const { spec } = named(objects, 'PodMonitor', `${RELEASE}-notifier`) as unknown as PodMonitor;
+    const pods = (named(objects, 'DaemonSet', `${RELEASE}-notifier`) as V1DaemonSet).spec?.template;
+    expect(pods?.metadata?.labels).toMatchObject(spec.selector.matchLabels);
+    expect(spec.namespaceSelector.matchNames).toEqual(['nodes']);
+    const [endpoint] = spec.podMetricsEndpoints;
+    expect(pods?.spec?.containers[0]?.ports?.map((p) => p.name)).toContain(endpoint?.port);
+    expect(endpoint?.relabelings.map((r) => r.targetLabel)).toContain('node');
+    const without = await rendered({ ...EVERYTHING, notifier: { enabled: false } });
+    expect(named(without, 'PodMonitor', `${RELEASE}-notifier`)).toBeUndefined();
   });
 
   it('name images by registry and tag, or wholly', async () => {
