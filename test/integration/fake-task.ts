@@ -1,8 +1,10 @@
 // Pods of tasks as kwok runs them: this process says how their programs end.
 import type { V1Pod } from '@kubernetes/client-node';
+import type { TaskReport } from '../../operator/api/protocol.ts';
 import { isNotFound, type KubeClient } from '../../operator/kube/client.ts';
 import { POD } from '../../operator/kube/types.ts';
-import { until } from '../cluster/run.ts';
+import { run, until } from '../cluster/run.ts';
+import { toolPath } from '../cluster/tools.ts';
 
 /** The pod, once kwok has started it. */
 export async function running(client: KubeClient, name: string): Promise<V1Pod> {
@@ -15,6 +17,14 @@ export async function running(client: KubeClient, name: string): Promise<V1Pod> 
     return pod?.status?.phase === 'Running';
   });
   return pod as unknown as V1Pod;
+}
+
+/** Reports to the operator with the token of this pod, of itself unless another pod is named. */
+export async function reporter(url: string, pod: string): Promise<(report: TaskReport, of?: string) => Promise<Response>> {
+  const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', pod];
+  const token = (await run(toolPath('kubectl'), ['create', 'token', 'default', '--audience', 'vicuna.run', ...bound])).trim();
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  return (report, of = pod) => fetch(`${url}/v1/tasks/default/${of}/report`, { method: 'POST', headers, body: JSON.stringify(report) });
 }
 
 /** The program in the pod has ended. */

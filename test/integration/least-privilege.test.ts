@@ -20,6 +20,8 @@ import { DEPLOYMENT, type KubeObject, POD, SECRET } from '../../operator/kube/ty
 import { createPrivateServer } from '../../workloads/gateway/private-server.ts';
 import { FakeModeration } from '../../workloads/gateway/testing/fake-moderation.ts';
 import { GatewayStage } from '../../workloads/gateway/testing/stage.ts';
+import { serveHealth } from '../../workloads/notifier/health.ts';
+import { metricsText } from '../../workloads/notifier/metrics.ts';
 import { accountKubeconfig, RELEASE, RELEASE_NAMESPACE, rendered } from '../cluster/chart.ts';
 import type { KwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
@@ -27,10 +29,15 @@ import { Prometheus } from '../cluster/prometheus.ts';
 import { run, until } from '../cluster/run.ts';
 import { ensureTools, toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT, startFakePool } from './fake-gang.ts';
+import { FakePrices, PRICED_SPEC } from './fake-prices.ts';
+import { reporter, running } from './fake-task.ts';
 import { dataset, evaluation, serving } from './objects.ts';
 
 const POOL = 'least';
 const NAME = 'least';
+/** The dataset that stays, so that there is something to see. */
+const KEPT = 'least-kept';
+const ON_POOL = { 'spec.placement': { pools: { matchLabels: { least: 'yes' } } }, 'spec.credentials': undefined };
 const AT = new Date().toISOString();
 const ACCOUNT = `system:serviceaccount:${RELEASE_NAMESPACE}:${RELEASE}`;
 const kubeconfig = process.env.KUBECONFIG ?? '';
@@ -43,6 +50,8 @@ let prometheus: Prometheus;
 let gateway: GatewayStage;
 let moderation: FakeModeration;
 let gatewayMetrics: Server;
+let notifierMetrics: Server;
+let prices: FakePrices;
 let gang: FakeGang;
 let roles: V1ClusterRole[];
 let objects: KubeObject[];
@@ -62,7 +71,9 @@ beforeAll(async () => {
   for (const object of objects) await kubectl(['apply', '-f', '-'], object);
   const own = await accountKubeconfig(kubeconfig, RELEASE_NAMESPACE, RELEASE, join(directory, 'least.kubeconfig'));
   nodes = await startFakePool({ kubeconfig, directory }, client, POOL);
-  const env = { POD_NAMESPACE: RELEASE_NAMESPACE };
+  await client.mergePatch(GPU_POOL, undefined, POOL, { metadata: { labels: { least: 'yes' } }, spec: PRICED_SPEC });
+  prices = await FakePrices.start('1.000000');
+  const env = { POD_NAMESPACE: RELEASE_NAMESPACE, ...prices.env };
   operator = await OperatorProcess.start({ kubeconfig: own, logFile: join(directory, 'least.log'), env });
   moderation = await FakeModeration.start(['forbidden']);
   gateway = await GatewayStage.start({
@@ -70,14 +81,17 @@ beforeAll(async () => {
   });
   gatewayMetrics = createPrivateServer(gateway.gateway.metrics, () => null).listen(0, '127.0.0.1');
   await once(gatewayMetrics, 'listening');
-  const { port } = gatewayMetrics.address() as AddressInfo;
+  notifierMetrics = serveHealth(0, notifierText);
+  await once(notifierMetrics, 'listening');
+  const target = (server: Server) => `127.0.0.1:${(server.address() as AddressInfo).port}`;
   prometheus = await Prometheus.start({
     directory: join(directory, 'least-prometheus'),
     client,
     scrapeSeconds: 1,
     more: [
       { targets: [new URL(operator.url).host], labels: {} },
-      { targets: [`127.0.0.1:${port}`], labels: { namespace: 'default', vicuna_run_serving: NAME } },
+      { targets: [target(gatewayMetrics)], labels: { namespace: 'default', vicuna_run_serving: NAME } },
+      { targets: [target(notifierMetrics)], labels: { namespace: RELEASE_NAMESPACE, node: 'announced' } },
     ],
   });
 }, 300_000);
@@ -85,9 +99,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await gang?.remove().catch(() => undefined);
   await client?.delete(SERVING, 'default', NAME).catch(() => undefined);
+  await client?.delete(DATASET, 'default', KEPT).catch(() => undefined);
   await operator?.stop();
+  prices?.stop();
   await prometheus?.stop();
   gatewayMetrics?.close();
+  notifierMetrics?.close();
   await gateway?.stop();
   await moderation?.stop();
   await nodes?.stop();
@@ -96,6 +113,16 @@ afterAll(async () => {
   await kubectl(['delete', 'namespace', RELEASE_NAMESPACE, '--wait=false']).catch(() => undefined);
   client?.close();
 });
+
+/** A notifier whose machine is about to go, and one of whose questions has never been answered. */
+function notifierText(): string {
+  const now = performance.now();
+  const feeds = new Map([
+    ['aws-spot', { answeredAt: now - 500, faults: 0 }],
+    ['aws-rebalance', { answeredAt: null, faults: 3 }],
+  ]);
+  return metricsText(feeds, { cause: 'spotPreemption', deadline: Date.now() + 60_000, estimated: false, words: 'goes' }, now);
+}
 
 /** Traffic with everything that can happen to it. */
 async function talk(): Promise<void> {
@@ -160,12 +187,7 @@ describe("an operator with the chart's roles", () => {
   }, 180_000);
 
   it('runs a dataset and an evaluation, and deletes what is not to be kept', async () => {
-    const changes = {
-      'spec.placement': { pools: { matchLabels: { least: 'yes' } } },
-      'spec.ttlAfterFinished': '0s',
-      'spec.credentials': undefined,
-    };
-    await client.mergePatch(GPU_POOL, undefined, POOL, { metadata: { labels: { least: 'yes' } } });
+    const changes = { ...ON_POOL, 'spec.ttlAfterFinished': '0s' };
     await client.create(DATASET, dataset(NAME, changes));
     const candidate = { name: 'x', answers: 's3://a/x.jsonl' };
     await client.create(EVALUATION, evaluation(NAME, { ...changes, 'spec.candidate': candidate, 'spec.judge.secret': { name: NAME } }));
@@ -204,18 +226,33 @@ async function ask(expr: string): Promise<number> {
 
 /** Grafana's variables as it fills them in, when all is chosen. */
 const filledIn = (expr: string) =>
-  expr.replaceAll('$__rate_interval', '2m').replaceAll(/\$(namespace|training|serving|model|pool)\b/g, '.*');
+  expr.replaceAll('$__rate_interval', '2m').replaceAll(/\$(namespace|training|serving|model|pool|kind|name)\b/g, '.*');
 
 /** Queries of panels without an answer here, and why. */
 const EMPTY: Readonly<Record<string, string>> = {
   'Requests at the engines': 'the engines’ own; there are none on nodes without machines',
 };
 
+/** A dataset that is under way: half done, and then some more. */
+async function startDataset(): Promise<void> {
+  await client.create(DATASET, dataset(KEPT, ON_POOL));
+  const pod = `${KEPT}-dataset-1`;
+  await running(client, pod);
+  const report = await reporter(operator.url, pod);
+  for (const done of [30, 45]) {
+    await report({ stage: 'clean', done, total: 60, unit: 'conversations', etaSeconds: null });
+    const expr = `vicuna_task_units_done{name="${KEPT}"} == ${done}`;
+    await until(`${done} of 60 conversations in Prometheus`, 30_000, async () => (await ask(expr)) > 0);
+  }
+}
+
 describe('on the real Prometheus', () => {
   beforeAll(async () => {
     gang.release();
+    await startDataset();
     await until('complete', 60_000, async () => (await gang.status())?.phase === 'Complete');
-  }, 90_000);
+    await until('a live price', 60_000, async () => (await ask('vicuna_pool_price_read_timestamp_seconds > 0')) > 0);
+  }, 240_000);
 
   it('every query of every panel has an answer', async () => {
     const empty = new Set<string>();

@@ -9,9 +9,8 @@ import { isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { type KubeObject, LEASE, metadataOf, NODE, POD, type ResourceType, SECRET } from '../../operator/kube/types.ts';
 import { type KwokNodes, startKwokNodes } from '../cluster/kwok.ts';
 import { OperatorProcess } from '../cluster/operator-process.ts';
-import { run, until } from '../cluster/run.ts';
-import { toolPath } from '../cluster/tools.ts';
-import { end, RESULT, running } from './fake-task.ts';
+import { until } from '../cluster/run.ts';
+import { end, RESULT, reporter, running } from './fake-task.ts';
 import { dataset, evaluation, training } from './objects.ts';
 
 const POOL = 'cpus';
@@ -79,23 +78,10 @@ describe('a VicunaDataset', () => {
     await create(DATASET, dataset('life'));
     const first = await running(client, 'life-dataset-1');
     expect(first.metadata?.labels).toMatchObject({ 'vicuna.run/dataset': 'life', 'vicuna.run/pool': POOL });
-    const token = (
-      JSON.parse(
-        await run(toolPath('kubectl'), [
-          ...['create', 'token', 'default', '--audience', 'vicuna.run', '-o', 'json'],
-          ...['--bound-object-kind', 'Pod', '--bound-object-name', 'life-dataset-1'],
-        ]),
-      ) as { status: { token: string } }
-    ).status.token;
     const report = { stage: 'clean', done: 12, total: 70, unit: 'conversations', etaSeconds: 40 };
-    const send = (pod: string) =>
-      fetch(`${operator.url}/v1/tasks/default/${pod}/report`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify(report),
-      });
-    expect((await send('life-dataset-1')).status).toBe(200);
-    expect((await send('life-dataset-2')).status).toBe(403);
+    const send = await reporter(operator.url, 'life-dataset-1');
+    expect((await send(report)).status).toBe(200);
+    expect((await send(report, 'life-dataset-2')).status).toBe(403);
     await untilDataset('life', 'shows its progress', (s) => s.progress?.display === '12/70' && s.progress.eta === '40s');
 
     const node = first.spec?.nodeName ?? '';
