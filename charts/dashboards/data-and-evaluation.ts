@@ -4,6 +4,8 @@ import { once } from './queries.ts';
 const OF = 'namespace, kind, name';
 const CHOSEN = 'namespace=~"$namespace",kind=~"$kind",name=~"$name"';
 const series = (metric: string, more = '') => `vicuna_task_${metric}{${CHOSEN}${more}}`;
+const result = (metric: string, { labels = OF, more = '' } = {}) => once(`vicuna_${metric}{${CHOSEN}${more}}`, labels);
+const BY_BASELINE = { labels: `${OF}, baseline` };
 const of = (metric: string, labels = OF) => once(series(metric), labels);
 const NAME = '{{kind}} {{namespace}}/{{name}}';
 const inPhase = (phases: string) => once(series('phase', `,phase=~"${phases}"`), OF);
@@ -29,7 +31,7 @@ const inAnHour = (title: string, metric: string, description: string): PanelDesc
 export const DATA_AND_EVALUATION: DashboardDescription = {
   name: 'data-and-evaluation',
   title: 'Vicuna / Data and evaluation',
-  description: 'How far datasets, evaluations and releases are, how they ended, and what the loss of nodes cost them.',
+  description: 'How far datasets, evaluations and releases are, what came of them, and what the loss of nodes cost them.',
   variables: [
     { name: 'namespace', label: 'Namespace', series: 'vicuna_task_phase' },
     { name: 'kind', label: 'Kind', series: 'vicuna_task_phase{namespace=~"$namespace"}' },
@@ -58,10 +60,8 @@ export const DATA_AND_EVALUATION: DashboardDescription = {
           queries: [{ expr: `1 - sum(${of('cost_dollars_total')}) / (sum(${of('on_demand_cost_dollars_total')}) > 0)`, legend: 'saved' }],
         },
         {
-          title: 'Results',
+          title: 'Datasets, evaluations and releases',
           kind: 'table',
-          description:
-            'How each is doing or has ended. What datasets kept and what judges said is in their status: kubectl get vicunadatasets,vicunaevaluations.',
           queries: [
             { expr: of('phase', `${OF}, phase`), legend: 'is so' },
             { expr: of('units_done'), legend: 'units done in this stage' },
@@ -106,6 +106,39 @@ export const DATA_AND_EVALUATION: DashboardDescription = {
           queries: [{ expr: `max by (${OF}) (deriv(${series('units_done')}[5m])) >= 0 and ${RUNS}`, legend: NAME }],
         },
         { title: 'Phase', kind: 'states', queries: [{ expr: of('phase', `${OF}, phase`), legend: `${NAME} {{phase}}` }] },
+      ],
+    },
+    {
+      title: 'Results',
+      panels: [
+        {
+          title: 'Records of datasets',
+          kind: 'table',
+          width: 10,
+          description: 'Why records were rejected is in the dataset’s status and on its data card.',
+          queries: [
+            { expr: result('dataset_records', { more: ',outcome="kept"' }), legend: 'kept' },
+            { expr: result('dataset_records', { more: ',outcome="rejected"' }), legend: 'rejected' },
+          ],
+        },
+        {
+          title: 'Candidates against baselines',
+          kind: 'table',
+          width: 10,
+          unit: 'percentunit',
+          description: 'As judged. Confidence intervals, and the page with questions, answers and reviews, are in the evaluation’s status.',
+          queries: [
+            { expr: result('evaluation_win_rate', BY_BASELINE), legend: 'win rate' },
+            { expr: result('evaluation_relative_quality', BY_BASELINE), legend: 'relative quality' },
+          ],
+        },
+        {
+          title: 'Mean score of candidates',
+          kind: 'number',
+          unit: 'short',
+          description: 'From 1 to 10.',
+          queries: [{ expr: result('evaluation_score'), legend: '{{namespace}}/{{name}}' }],
+        },
       ],
     },
     {

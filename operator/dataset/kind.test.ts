@@ -56,6 +56,16 @@ describe('a dataset', () => {
     });
   });
 
+  it('has figures for the metrics once it is there', () => {
+    const object = dataset();
+    expect(kind.results(object)).toEqual([]);
+    object.status = kind.conclude(object, JSON.stringify(RESULT)).status;
+    expect(kind.results(object)).toEqual([
+      { metric: 'datasetRecords', labels: { outcome: 'kept' }, value: RESULT.kept },
+      { metric: 'datasetRecords', labels: { outcome: 'rejected' }, value: 8 },
+    ]);
+  });
+
   it.each(['', 'done', '{}', JSON.stringify({ ...RESULT, kept: -1 }), JSON.stringify({ ...RESULT, train: null })])(
     'is not taken for complete with the result %s',
     (text) => {

@@ -28,6 +28,11 @@ export function datasetKind(image: string): TaskKind<VicunaDataset> {
       const rejectedTotal = Object.values(value.rejected).reduce((sum, count) => sum + count, 0);
       return { status: { result: { ...value, rejectedTotal } }, problem: null };
     },
+    results({ status }) {
+      if (status?.result === undefined) return [];
+      const { kept, rejectedTotal: rejected } = status.result;
+      return Object.entries({ kept, rejected }).map(([outcome, value]) => ({ metric: 'datasetRecords', labels: { outcome }, value }));
+    },
   };
 }
 

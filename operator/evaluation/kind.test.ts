@@ -200,6 +200,18 @@ describe('the result of an evaluation', () => {
     expect(JSON.stringify(status)).not.toContain('null');
   });
 
+  it('has figures for the metrics, without those that there are none of', () => {
+    const object = evaluation();
+    expect(kind.results(object)).toEqual([]);
+    object.status = kind.conclude(object, result()).status;
+    expect(kind.results(object)).toEqual([
+      { metric: 'evaluationWinRate', labels: { baseline: 'chatgpt' }, value: 0.35 },
+      { metric: 'evaluationQuality', labels: { baseline: 'chatgpt' }, value: 0.9206 },
+      { metric: 'evaluationWinRate', labels: { baseline: 'alpaca' }, value: 0.35 },
+      { metric: 'evaluationScore', labels: {}, value: 7.9 },
+    ]);
+  });
+
   it('costs what the judge and its own pods cost together', () => {
     const object = evaluation();
     object.status = { ...kind.conclude(object, result()).status, totals: { cost: '0.19' } };

@@ -7,7 +7,7 @@ import { readResult } from '../tasks/result.ts';
 import type { Problem } from '../tasks/state.ts';
 import { contestantsOf, evaluationConfig, type ServedAt } from './config.ts';
 import { evaluationResultSchema } from './result.ts';
-import { resultStatus, settleCost } from './status.ts';
+import { resultFigures, resultStatus, settleCost } from './status.ts';
 
 export interface EvaluationKindOptions {
   /** Default image. */
@@ -51,6 +51,7 @@ export function evaluationKind({ image, servingOf }: EvaluationKindOptions): Tas
     derive({ status }) {
       if (status) settleCost(status);
     },
+    results: ({ status }) => resultFigures(status ?? {}),
   };
 }
 

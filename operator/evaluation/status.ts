@@ -1,4 +1,5 @@
 import type { VicunaEvaluationStatus } from '../api/vicuna-evaluation.ts';
+import type { TaskResult } from '../server/metrics.ts';
 import { formatDollars, parseDollars } from '../spot/ledger.ts';
 import type { EvaluationResult } from './result.ts';
 
@@ -33,6 +34,20 @@ function comparison(b: EvaluationResult['baselines'][number]): Comparison {
     confidence: defined({ winRate: range(b.winRateInterval), relativeQuality: range(b.relativeQualityInterval) }),
     ...defined({ orderAgreement: b.orderAgreement }),
   };
+}
+
+/** What the judges said, as numbers; a figure that there is none of is left out. */
+export function resultFigures({
+  comparisons = [],
+  candidateScore,
+}: Pick<VicunaEvaluationStatus, 'comparisons' | 'candidateScore'>): TaskResult[] {
+  const figures = comparisons.flatMap(({ baseline, winRate, relativeQuality }) => [
+    { metric: 'evaluationWinRate' as const, labels: { baseline }, value: winRate },
+    { metric: 'evaluationQuality' as const, labels: { baseline }, value: relativeQuality },
+  ]);
+  return [...figures, { metric: 'evaluationScore' as const, labels: {}, value: candidateScore }].flatMap(({ value, ...figure }) =>
+    value === undefined ? [] : [{ ...figure, value }],
+  );
 }
 
 /** Adds what the pods themselves have cost. */

@@ -288,6 +288,30 @@ export const METRICS = {
     labels: TASK,
     help: 'What the same time would have cost on demand, in USD.',
   },
+  datasetRecords: {
+    name: 'vicuna_dataset_records',
+    type: 'gauge',
+    labels: [...TASK, 'outcome'],
+    help: 'Records of the sources of a complete VicunaDataset; outcome is kept or rejected.',
+  },
+  evaluationWinRate: {
+    name: 'vicuna_evaluation_win_rate',
+    type: 'gauge',
+    labels: [...TASK, 'baseline'],
+    help: 'Wins of a VicunaEvaluation’s candidate and half of the ties, as a share of those judged, from 0 to 1.',
+  },
+  evaluationQuality: {
+    name: 'vicuna_evaluation_relative_quality',
+    type: 'gauge',
+    labels: [...TASK, 'baseline'],
+    help: 'Score of a VicunaEvaluation’s candidate divided by the baseline’s.',
+  },
+  evaluationScore: {
+    name: 'vicuna_evaluation_score',
+    type: 'gauge',
+    labels: TASK,
+    help: 'Mean score of a VicunaEvaluation’s candidate over all that was judged, from 1 to 10.',
+  },
   poolNodes: {
     name: 'vicuna_pool_nodes',
     type: 'gauge',

@@ -165,7 +165,15 @@ describe('metrics of a pool', () => {
 });
 
 describe('metrics of a task', () => {
-  const figures = { phase: 'Running', progress: { done: 3, total: 10 }, interruptions: 1, errors: 2, cost: 0.5, onDemandCost: 1.5 };
+  const figures = {
+    phase: 'Running',
+    progress: { done: 3, total: 10 },
+    interruptions: 1,
+    errors: 2,
+    cost: 0.5,
+    onDemandCost: 1.5,
+    results: [],
+  };
 
   it('follow its status, apart from another kind’s of the same name, and vanish with it', async () => {
     const { metrics, series } = setUp();
@@ -179,6 +187,18 @@ describe('metrics of a task', () => {
     metrics.forgetTask('VicunaDataset', 'team-a/chats');
     expect(await metrics.registry.metrics()).not.toContain('VicunaDataset"');
     expect(await series('vicuna_task_phase')).toHaveLength(1);
+  });
+
+  it('have the figures of its result, and of no other', async () => {
+    const { metrics, series } = setUp();
+    const against = (baseline: string) => ({ metric: 'evaluationWinRate', labels: { baseline }, value: 0.35 }) as const;
+    metrics.setTask('VicunaEvaluation', 'team-a/blog', { ...figures, results: [against('chatgpt'), against('alpaca')] });
+    metrics.setTask('VicunaEvaluation', 'team-a/blog', { ...figures, results: [against('alpaca')] });
+    expect(await series('vicuna_evaluation_win_rate')).toEqual([
+      'vicuna_evaluation_win_rate{namespace="team-a",kind="VicunaEvaluation",name="blog",baseline="alpaca"} 0.35',
+    ]);
+    metrics.forgetTask('VicunaEvaluation', 'team-a/blog');
+    expect(await series('vicuna_evaluation_win_rate')).toEqual([]);
   });
 });
 

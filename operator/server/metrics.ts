@@ -55,6 +55,11 @@ export type ServingFigures = {
   gpuHours: number;
 };
 
+const TASK_RESULTS = ['datasetRecords', 'evaluationWinRate', 'evaluationQuality', 'evaluationScore'] as const satisfies (keyof Table)[];
+
+/** One figure of what a task found; `labels` are those besides the task's own. */
+export type TaskResult = { metric: (typeof TASK_RESULTS)[number]; labels: Labels; value: number };
+
 /** What the status of a VicunaDataset or VicunaEvaluation says, as numbers; null = not known. */
 export type TaskFigures = {
   phase: string;
@@ -63,6 +68,8 @@ export type TaskFigures = {
   errors: number;
   cost: number;
   onDemandCost: number;
+  /** Empty before it has any. */
+  results: readonly TaskResult[];
 };
 
 /** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
@@ -249,6 +256,14 @@ export class OperatorMetrics {
     this.#mirror(subject, 'taskErrors', labels, figures.errors);
     this.#mirror(subject, 'taskCost', labels, figures.cost);
     this.#mirror(subject, 'taskOnDemandCost', labels, figures.onDemandCost);
+    for (const metric of TASK_RESULTS) {
+      const found = figures.results.filter((result) => result.metric === metric);
+      this.#setAll(
+        subject,
+        metric,
+        found.map((result) => [{ ...labels, ...result.labels }, result.value]),
+      );
+    }
   }
 
   /** Removes every series of a deleted task. */

@@ -143,7 +143,7 @@ export class TaskController<T extends TaskObject> {
     if (plan.create) this.#podRefusals.delete(key);
     for (const event of [...plan.events, ...next.events]) recorder.event(found, event);
     for (const observation of plan.observations) book.observe(observation, clock());
-    metrics.update(kind.type.kind, key, status);
+    metrics.update(kind.type.kind, key, status, kind.results({ ...object, status }));
     if (plan.wakeAt !== null) queue.addAfter(key, Math.max(10, plan.wakeAt - clock()));
     await this.#expire(key, { ...object, status }, namespace, name);
   }

@@ -1,5 +1,6 @@
 import type { TaskObject } from '../api/task.ts';
 import type { ResourceType } from '../kube/types.ts';
+import type { TaskResult } from '../server/metrics.ts';
 import type { TaskProgram } from './pods.ts';
 import type { Problem } from './state.ts';
 
@@ -20,4 +21,6 @@ export interface TaskKind<T extends TaskObject> {
   conclude(object: T, result: string): { readonly status: object; readonly problem: Problem | null };
   /** Brings what follows from the common part of the status up to date, before it is written. */
   derive?(object: T): void;
+  /** What its status says of the result, in figures; empty before there are any. */
+  results(object: T): readonly TaskResult[];
 }

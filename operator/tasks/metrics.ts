@@ -1,5 +1,5 @@
 import type { TaskStatus } from '../api/task.ts';
-import type { OperatorMetrics } from '../server/metrics.ts';
+import type { OperatorMetrics, TaskResult } from '../server/metrics.ts';
 import { parseDollars } from '../spot/ledger.ts';
 
 /** Brings tasks' statuses into the operator's metrics. */
@@ -10,7 +10,7 @@ export class TaskMetrics {
     this.#metrics = metrics;
   }
 
-  update(kind: string, key: string, { phase, progress, totals, retries }: TaskStatus): void {
+  update(kind: string, key: string, { phase, progress, totals, retries }: TaskStatus, results: readonly TaskResult[] = []): void {
     this.#metrics.setTask(kind, key, {
       phase: phase ?? 'Pending',
       progress: progress ? { done: progress.done, total: progress.total ?? null } : null,
@@ -18,6 +18,7 @@ export class TaskMetrics {
       errors: retries?.find((r) => r.cause === 'error')?.count ?? 0,
       cost: parseDollars(totals?.cost) / 1e6,
       onDemandCost: parseDollars(totals?.onDemandCost) / 1e6,
+      results,
     });
   }
 
