@@ -39,6 +39,7 @@ export async function end(client: KubeClient, name: string, exitCode: number, me
 }
 
 const part = (name: string) => ({ uri: `s3://data/sharegpt/${name}`, conversations: 60, pieces: 80, tokens: 9_000 });
+/** What a dataset's program leaves behind. */
 export const RESULT = JSON.stringify({
   train: part('train'),
   validation: part('validation'),
@@ -48,4 +49,30 @@ export const RESULT = JSON.stringify({
   edited: { html: 40 },
   identity: 0,
   card: 's3://data/sharegpt/card.md',
+});
+
+/** What an evaluation's program leaves behind. */
+export const JUDGED = JSON.stringify({
+  state: 'complete',
+  candidateScore: 7.9,
+  baselines: [
+    {
+      name: 'alpaca-13b',
+      judged: 80,
+      failed: 0,
+      candidateTotal: 638,
+      baselineTotal: 567,
+      wins: 60,
+      ties: 8,
+      losses: 12,
+      winRate: 0.8,
+      winRateInterval: [0.7, 0.87],
+      relativeQuality: 1.125,
+      relativeQualityInterval: [1.09, 1.16],
+      orderAgreement: 0.8,
+    },
+  ],
+  cost: { estimated: null, answers: null, judge: null },
+  report: 's3://evaluations/vicuna-80/report.json',
+  viewer: 's3://evaluations/vicuna-80/viewer/index.html',
 });

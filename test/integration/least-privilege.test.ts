@@ -30,14 +30,16 @@ import { run, until } from '../cluster/run.ts';
 import { ensureTools, toolPath } from '../cluster/tools.ts';
 import { FakeGang, HELD_AT, startFakePool } from './fake-gang.ts';
 import { FakePrices, PRICED_SPEC } from './fake-prices.ts';
-import { reporter, running } from './fake-task.ts';
+import { end, JUDGED, RESULT, reporter, running } from './fake-task.ts';
 import { dataset, evaluation, serving } from './objects.ts';
 
 const POOL = 'least';
 const NAME = 'least';
-/** The dataset that stays, so that there is something to see. */
+/** Of a dataset and an evaluation that stay, so that there is something to see. */
 const KEPT = 'least-kept';
+const UNDER_WAY = 'least-under-way';
 const ON_POOL = { 'spec.placement': { pools: { matchLabels: { least: 'yes' } } }, 'spec.credentials': undefined };
+const JUDGED_BY_SECRET = { 'spec.candidate': { name: 'x', answers: 's3://a/x.jsonl' }, 'spec.judge.secret': { name: NAME } };
 const AT = new Date().toISOString();
 const ACCOUNT = `system:serviceaccount:${RELEASE_NAMESPACE}:${RELEASE}`;
 const kubeconfig = process.env.KUBECONFIG ?? '';
@@ -99,7 +101,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await gang?.remove().catch(() => undefined);
   await client?.delete(SERVING, 'default', NAME).catch(() => undefined);
-  await client?.delete(DATASET, 'default', KEPT).catch(() => undefined);
+  for (const name of [KEPT, UNDER_WAY]) await client?.delete(DATASET, 'default', name).catch(() => undefined);
+  await client?.delete(EVALUATION, 'default', KEPT).catch(() => undefined);
   await operator?.stop();
   prices?.stop();
   await prometheus?.stop();
@@ -189,8 +192,7 @@ describe("an operator with the chart's roles", () => {
   it('runs a dataset and an evaluation, and deletes what is not to be kept', async () => {
     const changes = { ...ON_POOL, 'spec.ttlAfterFinished': '0s' };
     await client.create(DATASET, dataset(NAME, changes));
-    const candidate = { name: 'x', answers: 's3://a/x.jsonl' };
-    await client.create(EVALUATION, evaluation(NAME, { ...changes, 'spec.candidate': candidate, 'spec.judge.secret': { name: NAME } }));
+    await client.create(EVALUATION, evaluation(NAME, { ...changes, ...JUDGED_BY_SECRET }));
     for (const kind of ['dataset', 'evaluation']) {
       const pod = `${NAME}-${kind}-1`;
       await until(`${pod} running`, 60_000, async () => (await client.get(POD, 'default', pod)).status?.phase === 'Running');
@@ -233,15 +235,28 @@ const EMPTY: Readonly<Record<string, string>> = {
   'Requests at the engines': 'the engines’ own; there are none on nodes without machines',
 };
 
-/** A dataset that is under way: half done, and then some more. */
-async function startDataset(): Promise<void> {
+/** A dataset and an evaluation with results. */
+async function finishTasks(): Promise<void> {
   await client.create(DATASET, dataset(KEPT, ON_POOL));
-  const pod = `${KEPT}-dataset-1`;
+  await client.create(EVALUATION, evaluation(KEPT, { ...ON_POOL, ...JUDGED_BY_SECRET }));
+  for (const [kind, result] of Object.entries({ dataset: RESULT, evaluation: JUDGED })) {
+    const pod = `${KEPT}-${kind}-1`;
+    await running(client, pod);
+    await end(client, pod, 0, result);
+  }
+  const found = 'vicuna_dataset_records and on (namespace, name) vicuna_evaluation_score';
+  await until('results in Prometheus', 30_000, async () => (await ask(found)) > 0);
+}
+
+/** A dataset that is half done, and then some more. */
+async function startDataset(): Promise<void> {
+  await client.create(DATASET, dataset(UNDER_WAY, ON_POOL));
+  const pod = `${UNDER_WAY}-dataset-1`;
   await running(client, pod);
   const report = await reporter(operator.url, pod);
   for (const done of [30, 45]) {
     await report({ stage: 'clean', done, total: 60, unit: 'conversations', etaSeconds: null });
-    const expr = `vicuna_task_units_done{name="${KEPT}"} == ${done}`;
+    const expr = `vicuna_task_units_done{name="${UNDER_WAY}"} == ${done}`;
     await until(`${done} of 60 conversations in Prometheus`, 30_000, async () => (await ask(expr)) > 0);
   }
 }
@@ -249,6 +264,7 @@ async function startDataset(): Promise<void> {
 describe('on the real Prometheus', () => {
   beforeAll(async () => {
     gang.release();
+    await finishTasks();
     await startDataset();
     await until('complete', 60_000, async () => (await gang.status())?.phase === 'Complete');
     await until('a live price', 60_000, async () => (await ask('vicuna_pool_price_read_timestamp_seconds > 0')) > 0);
