@@ -84,7 +84,15 @@ export const TRAINING: DashboardDescription = {
             { expr: of('checkpoint_step'), legend: `${NAME}, saved` },
           ],
         },
-        lines('Loss', 'loss', 'short'),
+        {
+          title: 'Loss, and on the conversations for validation',
+          kind: 'lines',
+          unit: 'short',
+          queries: [
+            { expr: of('loss'), legend: NAME },
+            { expr: of('validation_loss'), legend: `${NAME}, validation` },
+          ],
+        },
         lines('Tokens per second', 'tokens_per_second', 'short', { min: 0 }),
         lines('Epoch', 'epoch', 'short'),
         { title: 'Phase', kind: 'states', queries: [{ expr: of('phase', ', phase'), legend: `${NAME} {{phase}}` }] },

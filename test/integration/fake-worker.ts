@@ -111,6 +111,7 @@ export class FakeWorker {
       totalSteps: this.#totalSteps,
       epoch: 0,
       loss: 1,
+      validation: { step: 0, loss: 1 },
       tokensPerSecond: 1,
       ...(this.#state === 'running' ? { resumedStep: this.#resumed } : {}),
       ...(this.#checkpoint ? { checkpoint: this.#checkpoint } : {}),
