@@ -9,7 +9,7 @@ export default defineConfig({
           name: 'unit',
           // Some run thousands of cases, and others may share the cores.
           testTimeout: 30_000,
-          include: ['{operator,charts}/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,simulation}/**/*.test.ts'],
+          include: ['{operator,charts}/**/*.test.ts', 'workloads/**/*.test.ts', 'test/{cluster,demo,bench,docs,simulation}/**/*.test.ts'],
         },
       },
       // Other people's clients, unchanged, against gateway and engine.

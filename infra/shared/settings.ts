@@ -62,7 +62,7 @@ export interface Secrets {
   readonly huggingFaceToken: pulumi.Output<string> | undefined;
 }
 
-const SECRETS = ['huggingFaceToken'] as const;
+export const SECRETS = ['huggingFaceToken'] as const;
 
 /**
  * Reads the settings of the current stack. Throws a RunError, which Pulumi shows without a stack trace, with one line for every wrong

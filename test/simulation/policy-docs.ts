@@ -43,7 +43,7 @@ When to run on spot and when on-demand, where, with how many spares, and how oft
 [\`operator/spot\`](../operator/spot). The simulator runs **the same functions** over public traces, beside the policies that others have
 published. Everything below is made by one command, and can be made again on other traces of the same form:
 
-\`\`\`
+\`\`\`sh
 npm run policies -- --data DIR                                    # all tables, all policies; --json FILE for machines
 npm run policies -- --data DIR --table T4 --policy vicuna --policy SkyNomad
 npm run policies -- --data DIR --fit                              # the usual process, and with each series left out
