@@ -5,17 +5,16 @@ import { KINDS } from './api/kinds.ts';
 import { PROTOCOL_ERRORS } from './server/protocol-error.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const rows = readFileSync(join(ROOT, 'docs', 'troubleshooting.md'), 'utf8')
-  .split('\n')
-  .filter((line) => line.startsWith('| `'))
-  .map((line) => line.split('|').map((cell) => cell.trim()));
+const lines = readFileSync(join(ROOT, 'docs', 'troubleshooting.md'), 'utf8').split('\n');
+const exitCodes = lines.flatMap((line) => /^\| (\d+) \|/.exec(line)?.[1] ?? []);
+const rows = lines.filter((line) => line.startsWith('| `')).map((line) => line.split('|').map((cell) => cell.trim()));
 const entries = rows.map(([, first = '']) => first);
 
 /** What the gateway may answer as `code`, by its sources. */
 function gatewayCodes(): string[] {
   const directory = join(ROOT, 'workloads', 'gateway');
-  const sources = readdirSync(directory)
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+  const sources = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.startsWith('testing'))
     .map((name) => readFileSync(join(directory, name), 'utf8'))
     .join('\n');
   const codes = [...sources.matchAll(/\bcode: '([a-z_]+)'/g), ...sources.matchAll(/\binvalid\(.*[`'], [\w']+, '([a-z_]+)'\)/g)];
@@ -34,6 +33,10 @@ describe('docs/troubleshooting.md', () => {
     );
     expect(reasons.length).toBeGreaterThan(30);
     expect(reasons.filter((r) => !documented.includes(r))).toEqual([]);
+    expect(
+      documented.filter((d) => !reasons.includes(d)),
+      'reasons that nothing gives any more',
+    ).toEqual([]);
     expect(documented.filter((r, i) => documented.indexOf(r) !== i)).toEqual([]);
   });
 
@@ -44,6 +47,18 @@ describe('docs/troubleshooting.md', () => {
     const documented = rows.map(([, code = '', status = '']) => [code.slice(1, -1), Number(status)] as const);
     expect(codes.filter((code) => !documented.some(([c]) => c === code))).toEqual([]);
     const statuses = Object.fromEntries(documented);
+    const known = [...codes, ...Object.keys(PROTOCOL_ERRORS)];
+    expect(
+      documented.filter(([code, status]) => status >= 400 && !known.includes(code)),
+      'codes that nothing answers any more',
+    ).toEqual([]);
     for (const [code, status] of Object.entries(PROTOCOL_ERRORS)) expect([code, statuses[code]]).toEqual([code, status]);
+  });
+
+  it('has a row for every exit code of the trainer', () => {
+    const source = readFileSync(join(ROOT, 'workloads', 'trainer', 'vicuna_trainer', 'exits.py'), 'utf8');
+    const codes = [...source.matchAll(/^[A-Z_]+ = (\d+)\b/gm)].map(([, code = '']) => code);
+    expect(codes).toContain('64');
+    expect(exitCodes).toEqual(codes.toSorted((a, b) => Number(a) - Number(b)));
   });
 });
