@@ -21,6 +21,24 @@ function gatewayCodes(): string[] {
   return [...new Set(codes.map(([, code = '']) => code))];
 }
 
+/** What the engine `transformers` may answer as `code`, with the status. */
+function engineCodes(): (readonly [code: string, status: number])[] {
+  const directory = join(ROOT, 'workloads', 'engine', 'vicuna_engine');
+  const calls = readdirSync(directory)
+    .filter((name) => name.endsWith('.py'))
+    .flatMap((name) => readFileSync(join(directory, name), 'utf8').split(/\b(?=(?:ApiError|invalid|unavailable)\()/))
+    .map((text) => text.slice(0, text.search(/\)+(?: from \w+)?\n/)));
+  return calls.flatMap((call) => {
+    const [, status = ''] = /^ApiError\((\d+)/.exec(call) ?? [];
+    const [, named] = /code="(\w+)"$/.exec(call) ?? [];
+    const [, last] = /^invalid\([\s\S]*,\s*(?:"\w+"|\w+),\s*"(\w+)",?\s*$/.exec(call) ?? [];
+    const [, why] = /^unavailable\(\s*"[^"]*",\s*"(\w+)"$/.exec(call) ?? [];
+    if (named !== undefined && status !== '') return [[named, Number(status)] as const];
+    if (last !== undefined) return [[last, 400] as const];
+    return why === undefined ? [] : [[why, 503] as const];
+  });
+}
+
 describe('docs/troubleshooting.md', () => {
   it('has a row for every reason of every condition', () => {
     // "`vd` `ve` `Placed` `NoCapacity`": the kinds that say it, the condition, the reason.
@@ -47,7 +65,10 @@ describe('docs/troubleshooting.md', () => {
     const documented = rows.map(([, code = '', status = '']) => [code.slice(1, -1), Number(status)] as const);
     expect(codes.filter((code) => !documented.some(([c]) => c === code))).toEqual([]);
     const statuses = Object.fromEntries(documented);
-    const known = [...codes, ...Object.keys(PROTOCOL_ERRORS)];
+    const ofEngine = engineCodes();
+    expect(ofEngine.map(([code]) => code)).toEqual(expect.arrayContaining(['queue_full', 'unknown_parameter', 'draining']));
+    for (const [code, status] of ofEngine) expect([code, statuses[code]]).toEqual([code, status]);
+    const known = [...codes, ...ofEngine.map(([code]) => code), ...Object.keys(PROTOCOL_ERRORS)];
     expect(
       documented.filter(([code, status]) => status >= 400 && !known.includes(code)),
       'codes that nothing answers any more',
