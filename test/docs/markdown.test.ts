@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { codeOf } from './markdown.ts';
+import { anchorsOf, codeOf, linksOf } from './markdown.ts';
 import { commandsIn } from './shell.ts';
 
 const page = [
@@ -33,6 +33,19 @@ describe('a page', () => {
 
   it('is refused with a block that has no end, which would hide what follows', () => {
     expect(() => codeOf('a.md', 'text\n```sh\nls')).toThrow('a.md:3: the block has no end');
+  });
+});
+
+describe('links', () => {
+  it('are those to the repository, outside of code', () => {
+    expect(linksOf('[a](b.md#c) and [`d`](e) `[f](g)` [h](https://i)\n```text\n[j](k)\n```')).toEqual(['b.md#c', 'e']);
+  });
+
+  it('find headings by the names that GitHub gives them', () => {
+    expect(anchorsOf('# What has been tried, and what not\n## `kubectl` and more_less')).toEqual([
+      'what-has-been-tried-and-what-not',
+      'kubectl-and-more_less',
+    ]);
   });
 });
 

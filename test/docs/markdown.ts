@@ -46,3 +46,19 @@ export function codeOf(file: string, markdown: string): { blocks: Block[]; spans
   if (open !== null) throw new Error(`${open.at}: the block has no end`);
   return { blocks, spans };
 }
+
+/** Links to other places of the repository, outside of code. */
+export function linksOf(markdown: string): string[] {
+  const prose = markdown.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '').replaceAll(/`[^`\n]*`/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link).filter((link) => !/^(https?|mailto):/.test(link));
+}
+
+/** What a page's headings are called in links, as GitHub makes it of them. */
+export function anchorsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^#{1,6} (.+)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
