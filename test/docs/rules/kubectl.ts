@@ -18,7 +18,7 @@ const VERBS: Readonly<Record<string, ParseArgsOptionsConfig>> = {
   apply: FILES,
   delete: { ...ALL_NAMESPACES, ...SELECTOR, ...FILES, all: FLAG },
   describe: { ...ALL_NAMESPACES, ...SELECTOR },
-  get: { ...ALL_NAMESPACES, ...SELECTOR, output: { ...VALUE, short: 'o' }, watch: { ...FLAG, short: 'w' } },
+  get: { ...ALL_NAMESPACES, ...SELECTOR, 'field-selector': VALUE, output: { ...VALUE, short: 'o' }, watch: { ...FLAG, short: 'w' } },
   logs: { ...SELECTOR, prefix: FLAG, tail: VALUE, since: VALUE, 'all-pods': FLAG },
   patch: { type: VALUE, patch: { ...VALUE, short: 'p' } },
   'port-forward': {},
