@@ -5,6 +5,7 @@ import { NODE } from '../../operator/kube/types.ts';
 import { ensurePackages } from './apt.ts';
 import { StateFile, withNode, withoutNode } from './cluster-state.ts';
 import { attachControlPlane, type ControlPlane, lastWords, startControlPlane } from './control-plane.ts';
+import { ensureImageStore } from './image-store.ts';
 import { ensureImages } from './images.ts';
 import { claimNetwork, NetworkInUse } from './network.ts';
 import { killNode, linkTools, type NodeState, removeNodeRemains, startNode } from './node.ts';
@@ -70,7 +71,7 @@ export class Cluster {
       progress('tools', `${how} ${tool}`, share, left),
     );
     progress('tools', 'images');
-    const images = await ensureImages();
+    const images = await ensureImageStore(await ensureImages());
     progress('tools', 'Python packages');
     await pythonSitePackages();
     progress('cluster', 'control plane');

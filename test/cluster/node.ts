@@ -2,12 +2,14 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { cgroupPids, cgroupPrefix, makeCgroup, removeCgroup } from './cgroups.ts';
+import { startContainerd, storageOf, untilAnswering } from './containerd.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { freePorts } from './control-plane.ts';
+import { placeImages } from './image-store.ts';
 import { bridgeName, gatewayAddress, makeBridge, removeBridge } from './network.ts';
 import { type NodeSpec, nodeLabels, nodeTaints } from './node-profiles.ts';
 import { killAll, processesOf, unmountBelow } from './remains.ts';
-import { attempt, run, startDaemon, until } from './run.ts';
+import { run, startDaemon } from './run.ts';
 import type { ToolName } from './tool-versions.ts';
 import { toolPath } from './tools.ts';
 
@@ -26,12 +28,10 @@ export interface NodeOptions {
   /** Directory of the cluster. */
   readonly directory: string;
   readonly index: number;
-  /** Archive of the images that every node has. */
+  /** Store of the images that every node has. */
   readonly images: string;
   readonly dnsAddress: string;
 }
-
-const PAUSE_IMAGE = 'docker.io/vicuna/pause:dev';
 
 /** Starts containerd and kubelet for one node, each with directories, ports, network and cgroups of its own. */
 export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<NodeState> {
@@ -43,23 +43,15 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
   makeCgroup(cgroup);
   await makeBridge(index, options.directory);
   const [kubeletPort = 0, healthPort = 0] = await freePorts(2);
-  const socket = join(directory, 'containerd.sock');
-  writeFileSync(join(directory, 'containerd.toml'), containerdConfig(directory, socket));
   writeCni(directory, index);
   const path = `${binDirectory(directory)}:${process.env.PATH}`;
-  const containerd = startDaemon(
-    'containerd',
-    toolPath('containerd'),
-    ['--config', join(directory, 'containerd.toml')],
-    join(directory, 'containerd.log'),
-    { PATH: path },
-  );
+  await placeImages(options.images, storageOf(directory));
+  const { socket, daemon: containerd } = startContainerd(directory, { binaries: binDirectory(directory), path });
   const user = `node-${spec.name}`;
   await controlPlane.pki.issue(user, `/O=system:nodes/CN=system:node:${spec.name}`, [gateway, spec.name]);
   const kubeconfig = join(directory, 'kubeconfig');
   controlPlane.pki.kubeconfig(kubeconfig, user, controlPlane.url);
-  await until('containerd answering', 20_000, async () => (await attempt(toolPath('ctr'), ['-a', socket, 'version'])) !== null);
-  await run(toolPath('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', options.images]);
+  await untilAnswering(socket);
   writeFileSync(
     join(directory, 'kubelet.yaml'),
     kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPort, cgroup, user }),
@@ -129,37 +121,6 @@ export async function linkTools(cluster: string): Promise<void> {
   mkdirSync(bin, { recursive: true });
   const names: ToolName[] = ['containerd-shim-runc-v2', 'bridge', 'host-local', 'loopback', 'ctr'];
   for (const name of names) await run('ln', ['-sf', toolPath(name), join(bin, name)]);
-}
-
-function containerdConfig(directory: string, socket: string): string {
-  return `version = 3
-root = "${join(directory, 'containerd')}"
-state = "${join(directory, 'containerd-state')}"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
-
-[grpc]
-  address = "${socket}"
-
-[plugins."io.containerd.cri.v1.runtime"]
-  # Lowering a container's OOM score needs CAP_SYS_RESOURCE, which a container or micro-VM may lack.
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-  # Below the node's directory, where its removal finds them: a pinned network namespace keeps its interfaces for ever.
-  netns_mounts_under_state_dir = true
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-  SystemdCgroup = false
-
-[plugins."io.containerd.cri.v1.runtime".cni]
-  bin_dirs = ["${join(directory, '..', 'bin')}"]
-  conf_dir = "${join(directory, 'cni')}"
-
-[plugins."io.containerd.cri.v1.images".pinned_images]
-  sandbox = "${PAUSE_IMAGE}"
-`;
 }
 
 function writeCni(directory: string, index: number): void {
