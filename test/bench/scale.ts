@@ -122,10 +122,21 @@ export class ScaleBench {
     };
   }
 
-  /** Takes nodes away; seconds from then until each gang on them runs again in its next world, sorted. */
-  async recovery(): Promise<{ affected: number; p50: number; p99: number; seconds: readonly number[] }> {
+  /** Takes nodes away, all at once; seconds from then until each gang on them runs again in its next world, sorted. */
+  async recovery(): Promise<{ affected: number; p50: number; p99: number }> {
+    return summary(await this.#takeAway(this.nodes.names.slice(0, this.settings.nodesLost)));
+  }
+
+  /** Takes as many nodes away one by one, each when the gangs of the one before run again. */
+  async singleRecoveries(): Promise<{ affected: number; p50: number; p99: number }> {
     const { nodesLost } = this.settings;
-    const lost = new Set(this.nodes.names.slice(0, nodesLost));
+    const seconds: number[] = [];
+    for (const name of this.nodes.names.slice(nodesLost, 2 * nodesLost)) seconds.push(...(await this.#takeAway([name])));
+    return summary(seconds);
+  }
+
+  async #takeAway(names: readonly string[]): Promise<number[]> {
+    const lost = new Set(names);
     const affected = new Set(
       this.#pods
         .list()
@@ -133,7 +144,7 @@ export class ScaleBench {
         .map((p) => p.metadata?.labels?.['vicuna.run/training'] ?? ''),
     );
     const deletedAt = Date.now();
-    await Promise.all([...lost].map((name) => this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 })));
+    await Promise.all(names.map((name) => this.client.delete(NODE, undefined, name, { gracePeriodSeconds: 0 })));
     const recovered = new Map<string, number>();
     await until(
       'all gangs running again',
@@ -149,8 +160,7 @@ export class ScaleBench {
       },
       200,
     );
-    const seconds = [...recovered.values()].sort((a, b) => a - b);
-    return { affected: affected.size, p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99), seconds };
+    return [...recovered.values()];
   }
 
   #running(): number {
@@ -172,6 +182,11 @@ export async function applyCrds(client: KubeClient): Promise<void> {
     for (const type of [TRAINING, GPU_POOL, SERVING]) await client.list<KubeObject>(type, { limit: 1 });
     return true;
   });
+}
+
+function summary(all: readonly number[]): { affected: number; p50: number; p99: number } {
+  const seconds = all.toSorted((a, b) => a - b);
+  return { affected: seconds.length, p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99) };
 }
 
 export function quantile(sorted: readonly number[], q: number): number {

@@ -183,6 +183,8 @@ describe('values', () => {
   });
 });
 
+const INTERRUPTION = 'vicuna.run/interruption';
+
 describe('the notifier of a node', () => {
   let nodes: KwokNodes;
   const name = `${RELEASE}-notifier`;
@@ -196,7 +198,7 @@ describe('the notifier of a node', () => {
     await nodes?.stop();
   });
 
-  it('may change its own node, and no other', async () => {
+  it('may mark its own node, and neither change anything else of it nor any other', async () => {
     const objects = await rendered({ notifier: { enabled: true, namespace } });
     const own = objects.filter((o) => (o.metadata as { name?: string }).name === name && o.kind !== 'DaemonSet');
     expect(kinds(own)).toHaveLength(5);
@@ -214,19 +216,33 @@ describe('the notifier of a node', () => {
     const { server } = config.clusters[0].cluster;
     const notifier = new KubeClient({ server, ca, authorization: `Bearer ${token}`, rejectUnauthorized: true });
     try {
-      const taints = { spec: { taints: [{ key: 'vicuna.run/interruption', value: '1', effect: 'NoSchedule' }] } };
-      const condition = { status: { conditions: [{ type: 'vicuna.run/Interruption', status: 'True' }] } };
+      const marked = async (node: string, key: string) => {
+        const { spec, status } = await client.get(NODE, undefined, node);
+        const taints = { spec: { taints: [...(spec?.taints ?? []), { key, value: '1', effect: 'NoSchedule' }] } };
+        const condition = { status: { conditions: [...(status?.conditions ?? []), { type: 'vicuna.run/Interruption', status: 'True' }] } };
+        return { taints, condition };
+      };
+      const [theirs, ours, wrong] = await Promise.all([marked(other, INTERRUPTION), marked(mine, INTERRUPTION), marked(mine, 'other')]);
       await until('the policy in force', 30_000, async () => {
-        const refusal = await notifier.mergePatch(NODE, undefined, other, taints).then(
+        const refusal = await notifier.mergePatch(NODE, undefined, other, theirs.taints).then(
           () => '',
           (error: Error) => error.message,
         );
         return refusal.includes('a notifier may change only the node it runs on');
       });
-      await notifier.mergePatch(NODE, undefined, mine, taints);
-      await notifier.mergePatch(NODE, undefined, mine, condition, { subresource: 'status' });
-      const status = notifier.mergePatch(NODE, undefined, other, condition, { subresource: 'status' });
-      await expect(status).rejects.toThrow('only the node it runs on');
+      await notifier.mergePatch(NODE, undefined, mine, ours.taints);
+      await until('its condition', 10_000, async () => {
+        const { condition } = await marked(mine, INTERRUPTION); // the node's kubelet writes there, too
+        await notifier.mergePatch(NODE, undefined, mine, condition, { subresource: 'status' });
+        return true;
+      });
+      const refused = (patch: object, words: string, subresource?: 'status', node = mine) =>
+        expect(notifier.mergePatch(NODE, undefined, node, patch, { ...(subresource ? { subresource } : {}) })).rejects.toThrow(words);
+      await refused(theirs.condition, 'only the node it runs on', 'status', other);
+      await refused(wrong.taints, 'only the taint vicuna.run/interruption');
+      await refused({ status: { conditions: [] } }, 'the condition vicuna.run/Interruption', 'status');
+      await refused({ metadata: { labels: { a: 'b' } } }, 'may not change labels');
+      await refused({ spec: { unschedulable: true } }, 'nor cordon');
       await expect(notifier.list(NODE)).rejects.toThrow('cannot list');
     } finally {
       notifier.close();
