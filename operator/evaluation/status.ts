@@ -1,6 +1,6 @@
-import type { VicunaEvaluationStatus } from '../api/vicuna-evaluation.ts';
-import type { TaskResult } from '../server/metrics.ts';
+import type { VicunaEvaluation, VicunaEvaluationStatus } from '../api/vicuna-evaluation.ts';
 import { formatDollars, parseDollars } from '../spot/ledger.ts';
+import type { TaskKind } from '../tasks/kind.ts';
 import type { EvaluationResult } from './result.ts';
 
 type Comparison = NonNullable<VicunaEvaluationStatus['comparisons']>[number];
@@ -40,7 +40,7 @@ function comparison(b: EvaluationResult['baselines'][number]): Comparison {
 export function resultFigures({
   comparisons = [],
   candidateScore,
-}: Pick<VicunaEvaluationStatus, 'comparisons' | 'candidateScore'>): TaskResult[] {
+}: Pick<VicunaEvaluationStatus, 'comparisons' | 'candidateScore'>): ReturnType<TaskKind<VicunaEvaluation>['results']> {
   const figures = comparisons.flatMap(({ baseline, winRate, relativeQuality }) => [
     { metric: 'evaluationWinRate' as const, labels: { baseline }, value: winRate },
     { metric: 'evaluationQuality' as const, labels: { baseline }, value: relativeQuality },
