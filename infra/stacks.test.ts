@@ -220,7 +220,7 @@ describe('both clouds', () => {
       .map((d) => d.toJS())
       .find((o) => o.kind === 'ClusterRole');
     const rights = (rules: readonly { apiGroups: string[]; resources: string[]; verbs: string[] }[]) =>
-      rules.flatMap((r) => r.verbs.map((verb) => `${verb} ${r.resources[0]} ${r.apiGroups[0]}`)).sort();
+      rules.flatMap((r) => r.resources.flatMap((what) => r.verbs.map((verb) => `${verb} ${what} ${r.apiGroups[0]}`))).sort();
     expect(rights([...CLUSTER_RULES, ...WORKLOAD_RULES])).toEqual(rights(example.rules));
     const [everywhere] = made('multi', 'kubernetes:rbac.authorization.k8s.io/v1:ClusterRole');
     expect(rights(everywhere?.inputs.rules).filter((right) => !/^(list|watch) |^create tokenreviews/.test(right))).toEqual([]);
