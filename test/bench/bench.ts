@@ -15,8 +15,8 @@ import { SCALE_SETTINGS, ScaleBench, type ScaleSettings } from './scale.ts';
 const USAGE = `usage: npm run bench -- NAME [--json FILE] [--minutes N]
 
   launch     1,000 trainings of 2 pods from first create to all running, against plain Jobs on the same control plane
-  recovery   300 trainings of 2 pods, 20 of 300 nodes vanish, one after the other and then 20 others at once: from then until the gangs
-             on them run again
+  recovery   300 trainings of 2 pods, 20 of 300 nodes vanish at once, then 20 others one after the other: from then until the gangs on
+             them run again
   notice     from a node's notice to the directive in its gang's workers, over 50 notices
   protocol   the worker protocol: reports per second, and from a world's publication to its members
   gateway    requests per second and added time of the gateway, against the worker alone, a bare pass-through, nginx where it is
@@ -95,15 +95,15 @@ async function launch(): Promise<Record<string, number>> {
 async function recovery(): Promise<Record<string, number>> {
   return withScale({ ...SCALE_SETTINGS, trainings: 300 }, async (bench, operator) => {
     await bench.launch(operator);
-    const single = await bench.singleRecoveries();
     const { affected, p50, p99 } = await bench.recovery();
+    const single = await bench.singleRecoveries();
     return {
-      singleNodeGangs: single.affected,
-      singleNodeP50Seconds: single.p50,
-      singleNodeP99Seconds: single.p99,
       affectedGangs: affected,
       recoveryP50Seconds: p50,
       recoveryP99Seconds: p99,
+      singleNodeGangs: single.affected,
+      singleNodeP50Seconds: single.p50,
+      singleNodeP99Seconds: single.p99,
     };
   });
 }
