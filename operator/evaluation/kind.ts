@@ -57,11 +57,13 @@ export function evaluationKind({ image, servingOf }: EvaluationKindOptions): Tas
 
 /** Changes with the weights that a model is served from: answers that lie in the output from before are then asked for anew. */
 function revisionOf(serving: VicunaServing | undefined, model: string): string {
-  const served = serving?.spec.models.find((m) => m.name === model || m.aliases?.includes(model));
+  const served = serving?.spec.models.find((m) => namesOf(m).includes(model));
   const source = serving?.status?.sources?.find((s) => s.model === served?.name);
   const weights = [served?.weights, served?.delta?.uri, served?.canary?.weights, served?.canary?.delta?.uri, source];
   return createHash('sha256').update(JSON.stringify(weights)).digest('hex').slice(0, 16);
 }
+
+const namesOf = ({ name, aliases = [] }: VicunaServing['spec']['models'][number]) => [name, ...aliases];
 
 function secretsOf(evaluation: VicunaEvaluation): { field: string; name: string }[] {
   const { credentials, judge } = evaluation.spec;
@@ -89,7 +91,7 @@ function missingServing(evaluation: VicunaEvaluation, servingOf: EvaluationKindO
         reason: 'MissingServing',
         message: `${where} does not exist in namespace ${namespace}: create it, and the evaluation starts by itself`,
       };
-    const names = serving.spec.models.flatMap((m) => [m.name, ...(m.aliases ?? [])]);
+    const names = serving.spec.models.flatMap(namesOf);
     if (!names.includes(wanted.model))
       return { reason: 'MissingServing', message: `${where} has no model "${wanted.model}": it has ${names.join(', ')}` };
     const ready = serving.status?.conditions?.find((c) => c.type === 'Ready');

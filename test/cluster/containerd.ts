@@ -8,15 +8,13 @@ const PAUSE_IMAGE = 'docker.io/vicuna/pause:dev';
 /** Where the containerd of this directory keeps its images. */
 export const storageOf = (directory: string): string => join(directory, 'containerd');
 
-/** Starts a containerd that keeps everything in the directory, and finds CNI's programs in another. */
-export function startContainerd(
-  directory: string,
-  { binaries, path }: { readonly binaries: string; readonly path: string },
-): { readonly socket: string; readonly daemon: Daemon } {
+/** Starts a containerd that keeps everything in the directory, and finds its shim and CNI's programs in another. */
+export function startContainerd(directory: string, binaries: string): { readonly socket: string; readonly daemon: Daemon } {
   const socket = join(directory, 'containerd.sock');
   const file = join(directory, 'containerd.toml');
   writeFileSync(file, config(directory, socket, binaries));
-  const daemon = startDaemon('containerd', toolPath('containerd'), ['--config', file], join(directory, 'containerd.log'), { PATH: path });
+  const path = { PATH: `${binaries}:${process.env.PATH}` };
+  const daemon = startDaemon('containerd', toolPath('containerd'), ['--config', file], join(directory, 'containerd.log'), path);
   return { socket, daemon };
 }
 

@@ -7,7 +7,7 @@ import { attempt, endAll, run } from './run.ts';
 import { inScratch } from './scratch.ts';
 import { toolPath } from './tools.ts';
 
-/** Archives and stores that nothing has asked for since are removed when a new one is made. */
+/** Archives and stores that are older than this are removed when a new store is made. */
 const KEPT_MS = 24 * 3_600_000;
 
 /**
@@ -25,7 +25,7 @@ export function ensureImageStore(archive: string): Promise<string> {
 async function makeStore(archive: string, store: string): Promise<void> {
   const images = dirname(archive);
   await inScratch(images, async (scratch) => {
-    const { socket, daemon } = startContainerd(scratch, { binaries: join(scratch, 'bin'), path: process.env.PATH ?? '' });
+    const { socket, daemon } = startContainerd(scratch, join(scratch, 'bin'));
     try {
       await untilAnswering(socket);
       await run(toolPath('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive]);

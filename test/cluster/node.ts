@@ -46,7 +46,7 @@ export async function startNode(spec: NodeSpec, options: NodeOptions): Promise<N
   writeCni(directory, index);
   const path = `${binDirectory(directory)}:${process.env.PATH}`;
   await placeImages(options.images, storageOf(directory));
-  const { socket, daemon: containerd } = startContainerd(directory, { binaries: binDirectory(directory), path });
+  const { socket, daemon: containerd } = startContainerd(directory, binDirectory(directory));
   const user = `node-${spec.name}`;
   await controlPlane.pki.issue(user, `/O=system:nodes/CN=system:node:${spec.name}`, [gateway, spec.name]);
   const kubeconfig = join(directory, 'kubeconfig');

@@ -1,14 +1,12 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import type { GpuPool } from '../../operator/api/gpu-pool.ts';
-import type { VicunaDataset } from '../../operator/api/vicuna-dataset.ts';
 import type { VicunaEvaluation } from '../../operator/api/vicuna-evaluation.ts';
-import type { VicunaServing } from '../../operator/api/vicuna-serving.ts';
-import type { VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import { POD } from '../../operator/kube/types.ts';
 import { DATASET_LABEL, EVALUATION_LABEL, POOL_LABEL, RELEASE_LABEL } from '../../operator/pods/labels.ts';
 import { formatDollars, parseDollars } from '../../operator/spot/ledger.ts';
 import { shareOfNode } from '../../operator/tasks/observe.ts';
 import { type Command, text, UsageError } from './command.ts';
+import type { Fleet } from './fleet.ts';
 import { money } from './format.ts';
 import { KINDS } from './kinds.ts';
 import { type Paint, table } from './terminal.ts';
@@ -39,12 +37,7 @@ export interface CostReport {
   readonly totals: Pick<CostItem, 'spent' | 'onDemand' | 'saved' | 'gpuHours'>;
 }
 
-export interface CostState {
-  readonly trainings: readonly VicunaTraining[];
-  readonly servings: readonly VicunaServing[];
-  readonly datasets: readonly VicunaDataset[];
-  readonly evaluations: readonly VicunaEvaluation[];
-  readonly pools: readonly GpuPool[];
+export interface CostState extends Fleet {
   /** Workers, replicas and tasks, with what they take. */
   readonly pods: readonly V1Pod[];
   /** Those that tasks are on, as far as they may be read. */
@@ -181,16 +174,12 @@ export const cost: Command = {
     const output = text(values, 'output');
     if (output !== undefined && output !== 'json') throw new UsageError(`-o "${output}" is not known: json is`);
     const inScope = session.scope === undefined ? {} : { namespace: session.scope };
-    const [trainings, servings, datasets, evaluations, pools, { items: pods }] = await Promise.all([
-      session.trainings(),
-      session.servings(),
-      session.datasets(),
-      session.evaluations(),
-      session.pools(),
+    const [fleet, { items: pods }] = await Promise.all([
+      session.fleet(),
       session.client.list(POD, { labelSelector: POOL_LABEL, ...inScope }),
     ]);
     const nodes = pods.some(isTask) ? await session.nodes() : [];
-    const report = costReport({ trainings, servings, datasets, evaluations, pools, pods, nodes });
+    const report = costReport({ ...fleet, pods, nodes });
     if (output === 'json') screen.write(`${JSON.stringify(report, null, 2)}\n`);
     else for (const line of costLines(report, paint)) screen.write(`${line}\n`);
     return 0;

@@ -7,6 +7,7 @@ import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-trainin
 import { ApiError, isNotFound, KubeClient } from '../../operator/kube/client.ts';
 import { loadCredentials } from '../../operator/kube/credentials.ts';
 import { EVENT, type KubeObject, metadataOf, NODE, type ResourceType } from '../../operator/kube/types.ts';
+import type { Fleet } from './fleet.ts';
 
 export interface Where {
   readonly kubeconfig: string | undefined;
@@ -61,6 +62,18 @@ export class Session {
 
   evaluations(): Promise<VicunaEvaluation[]> {
     return this.#list(EVALUATION, this.scope);
+  }
+
+  /** Everything there is in the scope, and the pools. */
+  async fleet(): Promise<Fleet> {
+    const [trainings, servings, datasets, evaluations, pools] = await Promise.all([
+      this.trainings(),
+      this.servings(),
+      this.datasets(),
+      this.evaluations(),
+      this.pools(),
+    ]);
+    return { trainings, servings, datasets, evaluations, pools };
   }
 
   async pools(): Promise<GpuPool[]> {

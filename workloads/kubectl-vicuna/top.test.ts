@@ -16,14 +16,11 @@ function start(values: Record<string, string | boolean> = {}) {
     scope: 'default',
     namespace: 'default',
     client: { server: 'https://api:6443' },
-    trainings: async () => {
+    fleet: async () => {
       if (cluster.fault) throw new Error(cluster.fault);
-      return [sampleTraining({ progress: { display: cluster.steps } })];
+      const trainings = [sampleTraining({ progress: { display: cluster.steps } })];
+      return { trainings, servings: [], datasets: [sampleDataset()], evaluations: [], pools: [] };
     },
-    servings: async () => [],
-    datasets: async () => [sampleDataset()],
-    evaluations: async () => [],
-    pools: async () => [],
   };
   const screen = { isTTY: true, columns: 60, rows: 24, write: (text: string) => void written.push(text) };
   const context = { session, screen, aside: screen, paint: NO_PAINT, now: () => Date.now(), signal: stop.signal, ask: null };

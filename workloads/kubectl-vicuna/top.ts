@@ -14,15 +14,7 @@ const CLEAR_BELOW = '\u001b[J';
 
 async function look(context: Context): Promise<string[]> {
   const { session, paint } = context;
-  const [trainings, servings, datasets, evaluations, pools] = await Promise.all([
-    session.trainings(),
-    session.servings(),
-    session.datasets(),
-    session.evaluations(),
-    session.pools(),
-  ]);
-  const fleet = { trainings, servings, datasets, evaluations, pools };
-  return topLines(fleet, { now: context.now(), paint, namespaces: session.scope === undefined });
+  return topLines(await session.fleet(), { now: context.now(), paint, namespaces: session.scope === undefined });
 }
 
 /** Draws over what was there, so that nothing flickers. A look that fails keeps the last picture and says why it is old. */
