@@ -68,8 +68,7 @@ export async function answerWhole(
     try {
       return await occupying(worker, async () => {
         const response = await call(worker, request.endpoint, request.body, backend, headers, signal);
-        // A whole answer comes at once at the end: only the limit of the request bounds the wait.
-        const body = await readAll(worker, response, LONGEST_ANSWER, backend.limits.requestSeconds * 1000);
+        const body = await readAll(worker, response, LONGEST_ANSWER, null);
         return { body, json: parseAnswer(worker, response, body), worker };
       });
     } catch (error) {
@@ -183,8 +182,7 @@ async function call(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<WorkerResponse> {
-  const timeoutMs = backend.limits.requestSeconds * 1000;
-  const asked = { worker, path: endpoint, body, headers, timeoutMs, signal };
+  const asked = { worker, path: endpoint, body, headers, signal };
   const response =
     worker.spec.protocol === 'fastchat'
       ? await callFastchat(asked, endpoint === '/v1/chat/completions', backend.limits.idleSeconds * 1000)
@@ -301,25 +299,20 @@ class Relay {
     const cutter = new EventCutter();
     const idleMs = this.#backend.limits.idleSeconds * 1000;
     const fail = (message: string) => {
-      clearTimeout(timer);
+      if (timer !== null) clearTimeout(timer);
       response.cancel();
       reject(new WorkerFailed(worker, message));
     };
     const stalled = () => fail(`nothing for ${idleMs / 1000} s in the middle of its answer`);
     // The first piece may take as long as the request: the worker has other questions before it.
-    let timer = setTimeout(() => fail('its answer never began'), this.#backend.limits.requestSeconds * 1000);
-    let begun = false;
+    let timer: NodeJS.Timeout | null = null;
     let done = false;
     const take = (chunk: Buffer) => {
       const block = cutter.push(chunk);
       if (block === null || done) return;
       if (!looksSound(block)) return fail('its answer makes no sense');
       if (block.includes('"error"') && saysError(block)) return fail('it gave its answer up');
-      if (!begun) {
-        clearTimeout(timer);
-        timer = setTimeout(stalled, idleMs);
-        begun = true;
-      }
+      timer ??= setTimeout(stalled, idleMs);
       done = isDone(block);
       if (pass(block)) return;
       response.pause();
@@ -331,7 +324,7 @@ class Relay {
     };
     response.read({
       data(chunk) {
-        if (begun) timer.refresh();
+        timer?.refresh();
         try {
           take(chunk);
         } catch (error) {
@@ -340,7 +333,7 @@ class Relay {
       },
       end() {
         if (!done) return fail('its answer ended before it was done');
-        clearTimeout(timer);
+        if (timer !== null) clearTimeout(timer);
         resolve();
       },
       fail: (error) => fail(error.message),

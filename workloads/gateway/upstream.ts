@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import type { Dispatcher } from 'undici';
 import type { Worker } from './worker.ts';
 import { WorkerResponse } from './worker-response.ts';
 
@@ -25,59 +24,42 @@ export interface UpstreamCall {
   readonly path: string;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, string>>;
-  /** Longest until the worker's headers, ms. */
-  readonly timeoutMs: number;
+  /** Ends it, with whatever has come; also when the request's time is over. */
   readonly signal: AbortSignal;
 }
 
 /** Sends a request; resolves with the worker's response once its headers are there. Rejects with WorkerFailed. */
-export function callWorker({ worker, path, body, headers, timeoutMs, signal }: UpstreamCall): Promise<WorkerResponse> {
+export function callWorker({ worker, path, body, headers, signal }: UpstreamCall): Promise<WorkerResponse> {
+  if (signal.aborted) return Promise.reject(new WorkerFailed(worker, GONE));
   const { promise, resolve, reject } = Promise.withResolvers<WorkerResponse>();
-  let controller: Dispatcher.DispatchController | null = null;
   let response: WorkerResponse | null = null;
-  let given: Error | null = null;
-  const giveUp = (reason: Error) => {
-    given = reason;
-    if (controller) controller.abort(reason);
-    else failed(reason); // it waits for a connection
-  };
-  const leave = () => giveUp(new Error('the client has gone'));
-  const timer = setTimeout(() => giveUp(new Error(`no answer within ${Math.round(timeoutMs / 1000)} s`)), timeoutMs);
   const failed = (error: Error) => {
-    clearTimeout(timer);
     signal.removeEventListener('abort', leave);
     if (response) response.finish(error);
     else reject(new WorkerFailed(worker, error.message));
   };
-  if (signal.aborted) {
-    leave();
-    return promise;
-  }
-  signal.addEventListener('abort', leave, { once: true });
-  worker.dispatch(path, { ...headers, 'content-type': 'application/json', ...authorization(worker) }, body, {
-    onRequestStart(started) {
-      controller = started;
-      if (given) started.abort(given);
-    },
-    onResponseStart(started, status, received) {
-      if (status < 200) return;
-      clearTimeout(timer);
+  const leave = () => exchange.abort(new Error(GONE));
+  const exchange = worker.post(path, { ...headers, 'content-type': 'application/json', ...authorization(worker) }, body, {
+    head(status, received) {
       worker.heard++;
-      response = new WorkerResponse(status, received, started);
+      response = new WorkerResponse(status, received, exchange);
       resolve(response);
     },
-    onResponseData(_, chunk) {
+    data(chunk) {
       worker.heard++;
       response?.push(chunk);
     },
-    onResponseEnd() {
+    end() {
       signal.removeEventListener('abort', leave);
       response?.finish(null);
     },
-    onResponseError: (_, error) => failed(error),
+    fail: failed,
   });
+  signal.addEventListener('abort', leave, { once: true });
   return promise;
 }
+
+const GONE = 'the client has gone';
 
 function authorization(worker: Worker): Record<string, string> {
   return worker.spec.keyFile === null ? {} : { authorization: `Bearer ${readFileSync(worker.spec.keyFile, 'utf8').trim()}` };
@@ -92,26 +74,29 @@ export function passedOn(request: IncomingMessage): Record<string, string> {
   return found;
 }
 
-/** The whole body of a response. Rejects with WorkerFailed when it breaks off, stalls or is larger than `limit` bytes. */
-export function readAll(worker: Worker, response: WorkerResponse, limit: number, idleMs: number): Promise<Buffer> {
+/**
+ * The whole body of a response. Rejects with WorkerFailed when it breaks off, is larger than `limit` bytes, or brings nothing for
+ * `idleMs`; null = only the request's own time bounds the wait.
+ */
+export function readAll(worker: Worker, response: WorkerResponse, limit: number, idleMs: number | null): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
   const fail = (message: string) => {
-    clearTimeout(timer);
+    if (timer !== null) clearTimeout(timer);
     response.cancel();
     reject(new WorkerFailed(worker, message));
   };
-  const timer = setTimeout(() => fail(`nothing for ${Math.round(idleMs / 1000)} s`), idleMs);
+  const timer = idleMs === null ? null : setTimeout(() => fail(`nothing for ${Math.round(idleMs / 1000)} s`), idleMs);
   response.read({
     data(chunk) {
-      timer.refresh();
+      timer?.refresh();
       size += chunk.length;
       if (size > limit) fail(`an answer of more than ${limit} bytes`);
       else chunks.push(chunk);
     },
     end() {
-      clearTimeout(timer);
+      if (timer !== null) clearTimeout(timer);
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
     },
     fail: (error) => fail(error.message),

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { Headers } from './http/response-parser.ts';
 
 /** Takes an answer in; `end` or `fail` comes last, once. */
 export interface AnswerReader {
@@ -17,14 +17,14 @@ export interface AnswerSource {
 /** A worker's answer as it comes. What comes before somebody reads it is kept; a paused source sends no more. */
 export class WorkerResponse {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  readonly headers: Headers;
   readonly #source: AnswerSource;
   #reader: AnswerReader | null = null;
   #early: Buffer[] = [];
   /** How it ended: in order, or by an error. */
   #over: { readonly error: Error | null } | null = null;
 
-  constructor(status: number, headers: IncomingHttpHeaders, source: AnswerSource) {
+  constructor(status: number, headers: Headers, source: AnswerSource) {
     this.status = status;
     this.headers = headers;
     this.#source = source;
