@@ -46,7 +46,7 @@ const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
       args: [
         ...['--served-model-name', ...names],
         ...['--host', '0.0.0.0', '--port', String(port)],
-        ...parallel(model, share, '--tensor-parallel-size', '--pipeline-parallel-size'),
+        ...parallel(model, share),
         ...(share ? ['--gpu-memory-utilization', memoryShare(model, share)] : []),
         ...(weights.startsWith('s3://') ? ['--load-format', 'runai_streamer'] : []),
         // Its default is to cut answers off.
@@ -61,7 +61,7 @@ const ENGINES: Readonly<Record<ServedModel['engine'], Engine>> = {
       args: [
         ...['--model-path', path(weights), '--served-model-name', names[0] ?? ''],
         ...['--host', '0.0.0.0', '--port', String(port)],
-        ...parallel(model, share, '--tp', '--pp-size'),
+        ...parallel(model, share),
         ...(share ? ['--mem-fraction-static', memoryShare(model, share)] : []),
         '--enable-metrics',
       ],
@@ -101,9 +101,13 @@ export const DRAIN_SECONDS = 45;
 /** More than both together: the engine needs a moment to end. */
 export const GRACE_SECONDS = ROUTING_DELAY_SECONDS + DRAIN_SECONDS + 10;
 
-function parallel(model: ServedModel, share: GpuShare | null, tensorFlag: string, pipelineFlag: string): string[] {
+/** vLLM and SGLang call these alike. */
+function parallel(model: ServedModel, share: GpuShare | null): string[] {
   const { tensor, pipeline } = share ?? { tensor: model.gpus, pipeline: 1 };
-  return [...(tensor > 1 ? [tensorFlag, String(tensor)] : []), ...(pipeline > 1 ? [pipelineFlag, String(pipeline)] : [])];
+  return [
+    ...(tensor > 1 ? ['--tensor-parallel-size', String(tensor)] : []),
+    ...(pipeline > 1 ? ['--pipeline-parallel-size', String(pipeline)] : []),
+  ];
 }
 
 /** The model's part of each GPU's memory, as its profile says. */

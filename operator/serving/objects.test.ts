@@ -90,8 +90,14 @@ describe('an engine’s command line', () => {
     expect(image).toMatch(/^docker\.io\/vllm\/vllm-openai:v/);
   });
 
+  it('of SGLang, too, by the full names of its flags', () => {
+    const { command: program, args } = command({ engine: 'sglang', weights: 'hf://lmsys/vicuna-7b', gpus: 2 });
+    expect([...(program ?? []), ...args].join(' ')).toBe(
+      'python3 -m sglang.launch_server --model-path lmsys/vicuna-7b --served-model-name tiny --host 0.0.0.0 --port 8000 --tensor-parallel-size 2 --enable-metrics',
+    );
+  });
+
   it('takes models from the hub, claims and directories as each engine wants them', () => {
-    expect(command({ engine: 'sglang', weights: 'hf://lmsys/vicuna-7b' }).args.slice(0, 2)).toEqual(['--model-path', 'lmsys/vicuna-7b']);
     expect(command({ engine: 'vllm', weights: 'pvc://models/v' }).command).toEqual(['vllm', 'serve', '/mnt/claims/models/v']);
     expect(command({ engine: 'transformers', weights: 'pvc://models/v' }).args.slice(0, 2)).toEqual([
       '--model',
