@@ -3,6 +3,8 @@ import { z } from 'zod';
 // The gateway's configuration: written by the operator into a ConfigMap, or by hand into a file.
 
 const name = z.string().min(1).max(253);
+/** What answers for a model. How an answer is continued depends on it. */
+export const ENGINE_NAMES = ['vllm', 'sglang', 'transformers', 'custom'] as const;
 const seconds = z.number().positive().max(86_400);
 
 export const gatewayConfigSchema = z.strictObject({
@@ -13,8 +15,7 @@ export const gatewayConfigSchema = z.strictObject({
       z.strictObject({
         name,
         aliases: z.array(name).max(16).default([]),
-        /** What its workers run: how an answer is continued depends on it. */
-        engine: z.enum(['vllm', 'sglang', 'transformers', 'custom']).default('custom'),
+        engine: z.enum(ENGINE_NAMES).default('custom'),
         canaryPercent: z.number().min(0).max(100).default(0),
         /** Lease to renew while requests wait and there is no worker. */
         demandLease: name.optional(),
@@ -24,7 +25,14 @@ export const gatewayConfigSchema = z.strictObject({
     .default([]),
   /** Servers with OpenAI's API, besides those that are found. */
   workers: z
-    .array(z.strictObject({ url: z.url({ protocol: /^https?$/ }), models: z.array(name).min(1).max(256), keyFile: z.string().optional() }))
+    .array(
+      z.strictObject({
+        url: z.url({ protocol: /^https?$/ }),
+        models: z.array(name).min(1).max(256),
+        keyFile: z.string().optional(),
+        engine: z.enum(ENGINE_NAMES).default('custom'),
+      }),
+    )
     .max(1_024)
     .default([]),
   /** FastChat's protocol by which workers register themselves; the secret is asked for. */

@@ -3,6 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { defaultsOf } from './defaults.ts';
 import { cpu, credentials, GPU_MEMORY, HTTP_URL, IMAGE, MEMORY, SOURCE_URI } from './forms.ts';
+import { ENGINE_NAMES } from './gateway-config.ts';
 import {
   API_VERSION,
   conditionsSchema,
@@ -98,7 +99,7 @@ const model = z
     ).optional(),
     delta: delta('weights'),
     engine: z
-      .enum(['vllm', 'sglang', 'transformers', 'custom'])
+      .enum(ENGINE_NAMES)
       .default('vllm')
       .describe(
         'engine that answers: vllm, sglang, transformers (our own, for CPUs and small GPUs), or custom (an image that keeps the contract in docs/serving.md). Default: vllm.',
@@ -384,6 +385,12 @@ const worker = z
       .meta({ 'x-kubernetes-list-type': 'set' })
       .describe('models that it answers for.'),
     secret: reference('secret whose key token is sent as a bearer token. Default: none.').optional(),
+    engine: z
+      .enum(ENGINE_NAMES)
+      .default('custom')
+      .describe(
+        'engine that it runs. Broken answers of vllm and transformers go on by their tokens, others by their text; custom is asked for nothing that OpenAI’s API has not. Default: custom.',
+      ),
   })
   .describe('worker plugged in from outside.');
 

@@ -99,6 +99,7 @@ export function gatewayConfig(serving: VicunaServing): z.input<typeof gatewayCon
     workers: workers.map((w, i) => ({
       url: w.url,
       models: w.models,
+      engine: w.engine,
       ...(w.secret ? { keyFile: `${SECRETS}/worker-${i}/token` } : {}),
     })),
     ...(gateway.registration ? { registration: { secretFile: `${SECRETS}/registration/token` } } : {}),

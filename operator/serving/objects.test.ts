@@ -235,12 +235,12 @@ describe('the gateway', () => {
   it('is told what its own schema takes, without a secret in it', () => {
     const object = serving();
     Object.assign(object.spec.gateway, { apiKeys: { name: 'keys' }, registration: { name: 'reg' } });
-    object.spec.workers = [{ url: 'https://gpu.example.org', models: ['tiny'], secret: { name: 'outside' } }];
+    object.spec.workers = [{ url: 'https://gpu.example.org', models: ['tiny'], secret: { name: 'outside' }, engine: 'vllm' }];
     const config = parseGatewayConfig(JSON.stringify(gatewayConfig(object)));
     expect(config).toMatchObject({
       serving: 'default/chat',
       models: [{ name: 'tiny', engine: 'vllm', demandLease: 'chat-tiny-demand' }],
-      workers: [{ url: 'https://gpu.example.org', keyFile: '/etc/vicuna/worker-0/token' }],
+      workers: [{ url: 'https://gpu.example.org', engine: 'vllm', keyFile: '/etc/vicuna/worker-0/token' }],
       apiKeys: { directory: '/etc/vicuna/api-keys' },
       copies: 2,
     });

@@ -72,7 +72,7 @@ export class Gateway {
         models: w.models,
         track: 'stable',
         protocol: 'openai',
-        engine: null,
+        engine: w.engine,
         zone: null,
         keyFile: w.keyFile ?? null,
       })),

@@ -15,7 +15,7 @@ export interface WorkerSpec {
   readonly models: readonly string[];
   readonly track: 'stable' | 'canary';
   readonly protocol: Protocol;
-  /** A worker of this serving's own engine; null for one from outside. */
+  /** What it runs; null for one that has registered itself. */
   readonly engine: ModelConfig['engine'] | null;
   readonly zone: string | null;
   /** File with a key to be sent, or null. */
