@@ -196,5 +196,7 @@ function kubeletConfig({ spec, options, directory, socket, kubeletPort, healthPo
     serializeImagePulls: false,
     volumePluginDir: join(directory, 'volume-plugins'),
     staticPodPath: '',
+    // They would stay in the machine's firewall when the cluster is gone, and be passed by every packet.
+    makeIPTablesUtilChains: false,
   });
 }
