@@ -5,6 +5,8 @@ export interface Tool {
   readonly package: string;
   readonly tags?: string;
   readonly ldflags?: string;
+  /** What its own go.mod puts in place of a module; Go heeds that only in the main module. */
+  readonly replace?: string;
   /** Official release of the binary itself, and the file with its sha256. */
   readonly download?: { readonly url: string; readonly checksumUrl: string };
   /** Rough seconds to build on two cores, for the progress display. */
@@ -64,6 +66,19 @@ export const TOOLS = {
   helm: helm('v4.3.1', 'v4', []),
   // The former Helm tells charts an old Kubernetes, unless it is built with the version that it is made for.
   'helm-3': helm('v3.22.0', 'v3', ['pkg/chartutil', 'pkg/lint/rules']),
+  kubeconform: {
+    module: 'github.com/yannh/kubeconform',
+    version: 'v0.8.0',
+    package: 'github.com/yannh/kubeconform/cmd/kubeconform',
+    seconds: 15,
+  },
+  'helm-unittest': {
+    module: 'github.com/helm-unittest/helm-unittest',
+    version: 'v1.1.2',
+    package: 'github.com/helm-unittest/helm-unittest/cmd/helm-unittest',
+    replace: 'github.com/vmware-labs/yaml-jsonpath => github.com/helm-unittest/yaml-jsonpath v0.4.0',
+    seconds: 110,
+  },
   versitygw: {
     module: 'github.com/versity/versitygw',
     version: 'v1.8.0',

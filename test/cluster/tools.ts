@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { downloadModule, GO_ENVIRONMENT } from './go-modules.ts';
 import { withLock } from './lock.ts';
 import { CACHE } from './paths.ts';
 import { run } from './run.ts';
@@ -67,10 +68,10 @@ async function download(name: ToolName, tool: Tool): Promise<boolean> {
 }
 
 async function build(name: ToolName, tool: Tool): Promise<void> {
-  const env = { GOFLAGS: '-mod=mod', GOWORK: 'off', CGO_ENABLED: '0' };
+  const env = { ...GO_ENVIRONMENT, CGO_ENABLED: '0' };
   const tags = tool.tags ? ['-tags', tool.tags] : [];
   await inScratch(join(CACHE, 'tools'), async (scratch) => {
-    writeFileSync(join(scratch, 'go.mod'), await goMod(tool, scratch, env));
+    writeFileSync(join(scratch, 'go.mod'), await goMod(tool));
     await run('go', ['get', '-tool', `${tool.package}@${tool.version}`], { cwd: scratch, env });
     const flags = ['-trimpath', ...tags, '-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim()];
     await run('go', ['build', ...flags, '-o', join(scratch, name), tool.package], { cwd: scratch, env });
@@ -79,11 +80,11 @@ async function build(name: ToolName, tool: Tool): Promise<void> {
 }
 
 /** Kubernetes' own libraries are v0.0.0 in its go.mod, to be found beside it; outside they are the release's modules. */
-async function goMod(tool: Tool, scratch: string, env: NodeJS.ProcessEnv): Promise<string> {
+async function goMod(tool: Tool): Promise<string> {
   const head = 'module tools\n\ngo 1.26.0\n';
-  if (tool.module !== KUBERNETES_MODULE) return head;
-  const info = JSON.parse(await run('go', ['mod', 'download', '-json', `${tool.module}@${tool.version}`], { cwd: scratch, env }));
-  const required = readFileSync(info.GoMod, 'utf8').matchAll(/^\s+(k8s\.io\/[a-z-]+) v0\.0\.0$/gm);
+  if (tool.module !== KUBERNETES_MODULE) return tool.replace ? `${head}\nreplace ${tool.replace}\n` : head;
+  const { GoMod } = await downloadModule(`${tool.module}@${tool.version}`);
+  const required = readFileSync(GoMod, 'utf8').matchAll(/^\s+(k8s\.io\/[a-z-]+) v0\.0\.0$/gm);
   const replaces = [...required].map(([, module]) => `replace ${module} => ${module} ${KUBERNETES_LIBRARIES}\n`);
   return `${head}\ngodebug default=go1.26\n\n${replaces.join('')}`;
 }

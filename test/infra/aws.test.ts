@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { EngineEvent } from '@pulumi/pulumi/automation/index.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
+import { downloadModule } from '../cluster/go-modules.ts';
 import { Ownership } from '../cluster/ownership.ts';
 import { run } from '../cluster/run.ts';
 import { ensureTools } from '../cluster/tools.ts';
@@ -139,19 +140,11 @@ function isDeletion(event: EngineEvent['resourcePreEvent'] | EngineEvent['resOut
 
 /** Karpenter's definitions as its own modules carry them; EC2NodeClass is AWS's. */
 async function karpenterDefinitions(): Promise<string[]> {
-  const directory = mkdtempSync(join(tmpdir(), 'vicuna-infra-modules-'));
-  try {
-    const files: string[] = [];
-    for (const module of KARPENTER) {
-      const info = JSON.parse(
-        await run('go', ['mod', 'download', '-json', module], { cwd: directory, env: { GOFLAGS: '-mod=mod', GOWORK: 'off' } }),
-      );
-      const crds = join(info.Dir, 'pkg', 'apis', 'crds');
-      files.push(...readdirSync(crds).map((file) => join(crds, file)));
-    }
-    // Both modules carry NodePool's; AWS's comes later and knows more of its own labels.
-    return files.filter((file) => /nodepools|nodeclaims|ec2nodeclasses/.test(file));
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
+  const files: string[] = [];
+  for (const module of KARPENTER) {
+    const crds = join((await downloadModule(module)).Dir, 'pkg', 'apis', 'crds');
+    files.push(...readdirSync(crds).map((file) => join(crds, file)));
   }
+  // Both modules carry NodePool's; AWS's comes later and knows more of its own labels.
+  return files.filter((file) => /nodepools|nodeclaims|ec2nodeclasses/.test(file));
 }
