@@ -70,14 +70,14 @@ export const TOOLS = {
     module: 'github.com/yannh/kubeconform',
     version: 'v0.8.0',
     package: 'github.com/yannh/kubeconform/cmd/kubeconform',
-    seconds: 15,
+    seconds: 20,
   },
   'helm-unittest': {
     module: 'github.com/helm-unittest/helm-unittest',
     version: 'v1.1.2',
     package: 'github.com/helm-unittest/helm-unittest/cmd/helm-unittest',
     replace: 'github.com/vmware-labs/yaml-jsonpath => github.com/helm-unittest/yaml-jsonpath v0.4.0',
-    seconds: 110,
+    seconds: 65,
   },
   versitygw: {
     module: 'github.com/versity/versitygw',
