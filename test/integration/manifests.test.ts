@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { CHART, EVERYTHING, helm, RELEASE, RELEASE_NAMESPACE, rendered } from '../cluster/chart.ts';
+import { CHART, EVERYTHING, helm, RELEASE, RELEASE_NAMESPACE } from '../cluster/chart.ts';
 import { downloadModule } from '../cluster/go-modules.ts';
 import { ROOT } from '../cluster/paths.ts';
 import { run } from '../cluster/run.ts';
@@ -67,8 +67,9 @@ describe('kubeconform', () => {
     ['limited to namespaces, with a single copy', { replicas: 1, rbac: { namespaces: ['team-a', 'team-b'] } }],
     ['with all that is handed on', HANDED_ON],
   ])('knows every field of the chart %s', async (_, values) => {
-    const count = (await rendered(values)).length;
-    expect(await conform(['-'], await template(values))).toBe(
+    const text = await template(values);
+    const count = text.match(/^kind: /gm)?.length;
+    expect(await conform(['-'], text)).toBe(
       `Summary: ${count} resources found parsing stdin - Valid: ${count}, Invalid: 0, Errors: 0, Skipped: 0\n`,
     );
   });
@@ -79,16 +80,15 @@ describe('kubeconform', () => {
   });
 
   it.each([
-    ['a field of a pod that is misspelt', /imagePullPolicy:/g, 'imagePullPolcy:', "'imagePullPolcy' not allowed"],
-    ['one of the metadata', /annotations:/g, 'anotations:', "'anotations' not allowed"],
-    ['one of a monitor', /honorLabels:/, 'honourLabels:', "'honourLabels' not allowed"],
+    ['a field of a pod that is misspelt', /imagePullPolicy: IfNotPresent/, 'imagePullPolcy: Always', "'imagePullPolcy' not allowed"],
+    ['one of the metadata', /annotations:/, 'anotations:', "'anotations' not allowed"],
+    ['one of a monitor', /honorLabels: true/, 'honourLabels: true', "'honourLabels' not allowed"],
     ['a value of another type', /replicas: 2/, 'replicas: "2"', 'got string, want integer'],
     ['a field that is there twice', /replicas: 2/, 'replicas: 2\n  replicas: 3', 'already set in map'],
     ['a kind that nobody knows', /kind: Service\n/, 'kind: Sevice\n', 'could not find schema for Sevice'],
   ])('refuses %s', async (_, right, wrong, words) => {
-    const changed = everything.replace(right, wrong);
-    expect(changed).not.toBe(everything);
-    await expect(conform(['-'], changed)).rejects.toThrow(words);
+    const object = everything.split('\n---\n').find((text) => right.test(text)) ?? '';
+    await expect(conform(['-'], object.replace(right, wrong))).rejects.toThrow(words);
   });
 
   it('refuses a field of our own kinds that is misspelt, also in the metadata', async () => {
