@@ -8,6 +8,7 @@ import { gatewayMetricDefinitions } from '../workloads/gateway/metrics.ts';
 import { NOTIFIER_METRICS, type NotifierMetric } from '../workloads/notifier/metrics.ts';
 import { ALERT_GROUPS } from './alerts.ts';
 import { DASHBOARDS } from './dashboards/dashboards.ts';
+import { FLEET } from './dashboards/fleet.ts';
 
 const template = (name: string) => readFileSync(join(import.meta.dirname, 'vicuna-operator', 'templates', name), 'utf8');
 
@@ -65,6 +66,18 @@ describe('dashboards and alerts', () => {
     const isUsed = (name: string) => ['', '_bucket', '_sum', '_count'].some((suffix) => used.has(name + suffix));
     const unused = DEFINITIONS.map((m) => m.name).filter((name) => !isUsed(name));
     expect(unused.toSorted()).toEqual(Object.keys(UNSHOWN).toSorted());
+  });
+
+  it.each([
+    ['Cost', /(?<!on_demand)_cost_dollars_total$/],
+    ['On demand it would be', /_on_demand_cost_dollars_total$/],
+    ['Saved', /_cost_dollars_total$/],
+    ['Cost per hour now', /(?<!on_demand)_cost_dollars_total$/],
+  ])('of the fleet count everything that costs: %s', (title, costs) => {
+    const panel = FLEET.rows.flatMap((row) => row.panels).find((p) => p.title === title);
+    const counted = [...(panel?.queries[0]?.expr ?? '').matchAll(SERIES)].map(([, name]) => name);
+    const costing = DEFINITIONS.map((m) => m.name).filter((name) => costs.test(name));
+    expect(new Set(counted)).toEqual(new Set(costing));
   });
 
   it('have titles that tell them apart', () => {

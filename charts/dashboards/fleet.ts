@@ -1,16 +1,17 @@
 import type { DashboardDescription } from './build.ts';
-import { ANSWER_AGE, BLIND_AFTER_SECONDS, COST, ON_DEMAND, once, priceAge } from './queries.ts';
+import { ANSWER_AGE, BLIND_AFTER_SECONDS, COST, COST_PER_HOUR, ON_DEMAND, once, priceAge } from './queries.ts';
 
 const ofPools = (metric: string, labels = 'pool') => once(`${metric}{pool=~"$pool"}`, labels);
 const trainings = (metric: string) => once(metric, 'namespace, training');
 /** When nodes go, by what their clouds have announced. */
 const deadline = (series: string) => `${once(series, 'node')} > 0`;
 const servings = (metric: string) => once(metric, 'namespace, serving');
+const tasks = (metric: string) => once(metric, 'namespace, kind, name');
 
 export const FLEET: DashboardDescription = {
   name: 'fleet',
   title: 'Vicuna / Fleet',
-  description: 'What the GPUs cost, what spot saves, who has them, and how often they go.',
+  description: 'What trainings, servings and tasks cost, what spot saves, who has the GPUs, and how often they go.',
   variables: [{ name: 'pool', label: 'Pool', series: 'vicuna_pool_nodes' }],
   rows: [
     {
@@ -20,7 +21,7 @@ export const FLEET: DashboardDescription = {
           title: 'Cost',
           kind: 'number',
           unit: 'currencyUSD',
-          description: 'Of trainings and servings that exist.',
+          description: 'Of the pods of trainings, servings, datasets, evaluations and releases that exist.',
           queries: [{ expr: COST, legend: 'cost' }],
         },
         { title: 'On demand it would be', kind: 'number', unit: 'currencyUSD', queries: [{ expr: ON_DEMAND, legend: 'on demand' }] },
@@ -34,12 +35,7 @@ export const FLEET: DashboardDescription = {
           title: 'Cost per hour now',
           kind: 'number',
           unit: 'currencyUSD',
-          queries: [
-            {
-              expr: `3600 * ((sum(rate(vicuna_training_cost_dollars_total[10m])) or vector(0)) + (sum(rate(vicuna_serving_cost_dollars_total[10m])) or vector(0)))`,
-              legend: 'per hour',
-            },
-          ],
+          queries: [{ expr: COST_PER_HOUR, legend: 'per hour' }],
         },
         {
           title: 'GPU hours',
@@ -66,14 +62,23 @@ export const FLEET: DashboardDescription = {
         {
           title: 'Cost of trainings',
           kind: 'lines',
+          width: 8,
           unit: 'currencyUSD',
           queries: [{ expr: trainings('vicuna_training_cost_dollars_total'), legend: '{{namespace}}/{{training}}' }],
         },
         {
           title: 'Cost of servings',
           kind: 'lines',
+          width: 8,
           unit: 'currencyUSD',
           queries: [{ expr: servings('vicuna_serving_cost_dollars_total'), legend: '{{namespace}}/{{serving}}' }],
+        },
+        {
+          title: 'Cost of datasets, evaluations and releases',
+          kind: 'lines',
+          width: 8,
+          unit: 'currencyUSD',
+          queries: [{ expr: tasks('vicuna_task_cost_dollars_total'), legend: '{{kind}} {{namespace}}/{{name}}' }],
         },
       ],
     },
@@ -177,6 +182,7 @@ export const FLEET: DashboardDescription = {
           queries: [
             { expr: 'sum(increase(vicuna_training_interruptions_total[1h]))', legend: 'trainings' },
             { expr: 'sum(increase(vicuna_serving_interruptions_total[1h]))', legend: 'replicas of servings' },
+            { expr: 'sum(increase(vicuna_task_interruptions_total[1h]))', legend: 'datasets, evaluations and releases' },
           ],
         },
       ],

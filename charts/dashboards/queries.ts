@@ -14,14 +14,17 @@ export const BLIND_AFTER_SECONDS = 120;
 /** Of each node and each thing that is asked of its cloud's metadata service. */
 export const ANSWER_AGE = once('vicuna_notifier_answer_age_seconds', 'node, feed');
 
-const total = (what: 'cost' | 'on_demand_cost') =>
-  ['training', 'serving']
-    .map((kind) => `(sum(${once(`vicuna_${kind}_${what}_dollars_total`, `namespace, ${kind}`)}) or vector(0))`)
+/** Everything that costs, with the labels that tell one from another: trainings, servings, and datasets, evaluations and releases. */
+const PAYERS = { training: 'namespace, training', serving: 'namespace, serving', task: 'namespace, kind, name' } as const;
+const overall = (figure: (payer: string, labels: string) => string) =>
+  Object.entries(PAYERS)
+    .map(([payer, labels]) => `(sum(${figure(payer, labels)}) or vector(0))`)
     .join(' + ');
 
 /** US dollars paid, and what the same would have cost on demand. */
-export const COST = total('cost');
-export const ON_DEMAND = total('on_demand_cost');
+export const COST = overall((payer, labels) => once(`vicuna_${payer}_cost_dollars_total`, labels));
+export const ON_DEMAND = overall((payer, labels) => once(`vicuna_${payer}_on_demand_cost_dollars_total`, labels));
+export const COST_PER_HOUR = `3600 * (${overall((payer) => `rate(vicuna_${payer}_cost_dollars_total[10m])`)})`;
 
 /** A quantile of a histogram. */
 export function quantile(q: number, histogram: string, labels: string, window: string, by = ''): string {
