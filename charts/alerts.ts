@@ -30,6 +30,8 @@ const phase = (phases: string) => once(`vicuna_training_phase{phase=~"${phases}"
 const TASK = '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }}';
 const BY_TASK = 'namespace, kind, name';
 const taskPhase = (phases: string) => once(`vicuna_task_phase{phase=~"${phases}"}`, BY_TASK);
+/** Others of our objects that a task waits for, maybe for days; what goes wrong with those has alerts of its own. */
+const COMES_BY_ITSELF = 'ServingNotReady|EvaluationNotReady';
 const DESCRIBE_TASK = '`kubectl describe KIND NAME` (Release: `vicunatraining NAME`)';
 const served = (metric: string) => once(`vicuna_serving_${metric}`, 'namespace, serving, model');
 const ready = `sum by (namespace, serving, model) (${once('vicuna_serving_ready_replicas', 'namespace, serving, model, capacity')})`;
@@ -218,6 +220,19 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
         steps: [
           `${DESCRIBE_TASK}: condition Failed, of a release Released, has the program’s own words.`,
           'Mend the cause and create the object again: it goes on from what is done. Make a release by hand ([training](training.md#release)).',
+        ],
+      },
+      {
+        name: 'VicunaTaskPending',
+        expr: `${once(`vicuna_task_pending{reason!~"${COMES_BY_ITSELF}"}`, `${BY_TASK}, reason`)} == 1`,
+        for: '30m',
+        severity: 'warning',
+        summary: `${TASK} has waited for half an hour for what does not come by itself: {{ $labels.reason }}`,
+        meaning: 'It has not begun, and what waits for it waits on.',
+        steps: [
+          `${DESCRIBE_TASK}: condition Placed, of a release Released, names what is missing.`,
+          'MissingSecret, MissingServing: create it, or correct its name or that of the model; the task then starts by itself.',
+          'GateRefused: the model is not as good as `spec.release.gate` asks for. Train anew, or change the gate.',
         ],
       },
       {

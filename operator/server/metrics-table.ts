@@ -252,6 +252,12 @@ export const METRICS = {
     labels: [...TASK, 'phase'],
     help: 'Always 1; its label is the present phase of the VicunaDataset, VicunaEvaluation or (kind Release) release of a VicunaTraining, as in its status.',
   },
+  taskPending: {
+    name: 'vicuna_task_pending',
+    type: 'gauge',
+    labels: [...TASK, 'reason'],
+    help: 'Always 1, while the phase is Pending; its label tells what is missing, as the reason of condition Placed, or of a release of condition Released.',
+  },
   taskDone: {
     name: 'vicuna_task_units_done',
     type: 'gauge',

@@ -167,6 +167,7 @@ describe('metrics of a pool', () => {
 describe('metrics of a task', () => {
   const figures = {
     phase: 'Running',
+    missing: null,
     progress: { done: 3, total: 10 },
     interruptions: 1,
     errors: 2,
@@ -187,6 +188,18 @@ describe('metrics of a task', () => {
     metrics.forgetTask('VicunaDataset', 'team-a/chats');
     expect(await metrics.registry.metrics()).not.toContain('VicunaDataset"');
     expect(await series('vicuna_task_phase')).toHaveLength(1);
+  });
+
+  it('say what it waits for while that is missing, one thing at a time', async () => {
+    const { metrics, series } = setUp();
+    const pending = { ...figures, phase: 'Pending', progress: null };
+    metrics.setTask('VicunaEvaluation', 'team-a/blog', { ...pending, missing: 'MissingSecret' });
+    metrics.setTask('VicunaEvaluation', 'team-a/blog', { ...pending, missing: 'ServingNotReady' });
+    expect(await series('vicuna_task_pending')).toEqual([
+      'vicuna_task_pending{namespace="team-a",kind="VicunaEvaluation",name="blog",reason="ServingNotReady"} 1',
+    ]);
+    metrics.setTask('VicunaEvaluation', 'team-a/blog', figures);
+    expect(await series('vicuna_task_pending')).toEqual([]);
   });
 
   it('have the figures of its result, and of no other', async () => {

@@ -63,6 +63,8 @@ export type TaskResult = { metric: (typeof TASK_RESULTS)[number]; labels: Labels
 /** What the status of a VicunaDataset or VicunaEvaluation says, as numbers; null = not known. */
 export type TaskFigures = {
   phase: string;
+  /** What is missing for its pod to be made, as a condition's reason. */
+  missing: string | null;
   progress: { done: number; total: number | null } | null;
   interruptions: number;
   errors: number;
@@ -250,6 +252,7 @@ export class OperatorMetrics {
     const slash = task.indexOf('/');
     const labels = { namespace: task.slice(0, slash), kind, name: task.slice(slash + 1) };
     this.#setOnly(subject, 'taskPhase', { ...labels, phase: figures.phase });
+    this.#setAll(subject, 'taskPending', figures.missing === null ? [] : [[{ ...labels, reason: figures.missing }, 1]]);
     this.#set(subject, 'taskDone', labels, figures.progress?.done ?? null);
     this.#set(subject, 'taskTotal', labels, figures.progress?.total ?? null);
     this.#mirror(subject, 'taskInterruptions', labels, figures.interruptions);

@@ -10,9 +10,17 @@ export class TaskMetrics {
     this.#metrics = metrics;
   }
 
-  update(kind: string, key: string, { phase, progress, totals, retries }: TaskStatus, results: readonly TaskResult[] = []): void {
+  /** `placed`: the condition that says what is missing while it is Pending. */
+  update(
+    kind: string,
+    key: string,
+    { phase = 'Pending', progress, totals, retries, conditions }: TaskStatus,
+    results: readonly TaskResult[] = [],
+    placed = conditions?.find((c) => c.type === 'Placed'),
+  ): void {
     this.#metrics.setTask(kind, key, {
-      phase: phase ?? 'Pending',
+      phase,
+      missing: (phase === 'Pending' ? placed?.reason : undefined) ?? null,
       progress: progress ? { done: progress.done, total: progress.total ?? null } : null,
       interruptions: totals?.interruptions ?? 0,
       errors: retries?.find((r) => r.cause === 'error')?.count ?? 0,

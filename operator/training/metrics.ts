@@ -39,7 +39,8 @@ export class TrainingMetrics {
       interruptions: status.totals?.interruptions ?? 0,
       lostSteps: status.totals?.lostSteps ?? 0,
     });
-    if (status.release) this.#releases.update('Release', key, status.release);
+    const released = status.conditions?.find((c) => c.type === 'Released');
+    if (status.release) this.#releases.update('Release', key, status.release, [], released);
     const before = new Set((state.training.status?.interruptions ?? []).filter((r) => r.resumedAt).map((r) => r.pods[0]));
     for (const record of status.interruptions ?? []) {
       if (record.resumedAt === undefined || before.has(record.pods[0])) continue;

@@ -161,13 +161,20 @@ const CASES: Readonly<Record<string, Case>> = {
     labels: TASK,
     summary: 'VicunaDataset team/d has failed',
   },
+  VicunaTaskPending: {
+    fires: { [task('pending', ',reason="MissingSecret"')]: '1x40' },
+    silent: [
+      // Until a training is complete, the serving of its model is not ready, nor is what evaluates it.
+      { [task('pending', ',reason="ServingNotReady"')]: '1x40', [task('pending', ',reason="EvaluationNotReady"')]: '1x40' },
+      { [task('pending', ',reason="MissingServing"')]: '1x10', [task('pending', ',reason="ServingNotReady"')]: '_x10 1x30' },
+    ],
+    after: 35,
+    labels: { ...TASK, reason: 'MissingSecret' },
+    summary: 'VicunaDataset team/d has waited for half an hour for what does not come by itself: MissingSecret',
+  },
   VicunaTaskNotPlaced: {
     fires: { [taskPhase('Waiting')]: '1x30', [taskPhase('Starting')]: '_x29 1x60' },
-    silent: [
-      { [taskPhase('Waiting')]: '1x30', [taskPhase('Running')]: '_x31 1x60' },
-      // For what is not there yet, such as the serving that answers an evaluation.
-      { [taskPhase('Pending')]: '1x90' },
-    ],
+    silent: [{ [taskPhase('Waiting')]: '1x30', [taskPhase('Running')]: '_x31 1x60' }, { [taskPhase('Pending')]: '1x90' }],
     after: 65,
     labels: TASK,
     summary: 'VicunaDataset team/d has had no node for an hour',
