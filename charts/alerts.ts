@@ -1,6 +1,6 @@
 // The alerts, with what to do about each: one source of Prometheus' rules, of the chart's PrometheusRule and of docs/runbooks.md.
 import { stringify } from 'yaml';
-import { ANSWER_AGE, BLIND_AFTER_SECONDS, once } from './dashboards/queries.ts';
+import { ANSWER_AGE, BLIND_AFTER_SECONDS, once, UNNOTIFIED } from './dashboards/queries.ts';
 
 export interface Alert {
   readonly name: string;
@@ -36,6 +36,8 @@ const DESCRIBE_TASK = '`kubectl describe KIND NAME` (Release: `vicunatraining NA
 const served = (metric: string) => once(`vicuna_serving_${metric}`, 'namespace, serving, model');
 const ready = `sum by (namespace, serving, model) (${once('vicuna_serving_ready_replicas', 'namespace, serving, model, capacity')})`;
 const BY_MODEL = 'namespace, vicuna_run_serving, model';
+const UNHEARD =
+  'If nothing else marks the node, its interruption comes without notice: trainings lose the steps since their last checkpoint, servings the requests under way there.';
 const logs = '`kubectl -n vicuna-system logs deployment/vicuna-operator --all-pods --since=30m`';
 
 export const ALERT_GROUPS: readonly AlertGroup[] = [
@@ -294,13 +296,27 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
         ],
       },
       {
+        name: 'VicunaNotifierMissing',
+        expr: UNNOTIFIED,
+        for: '15m',
+        severity: 'warning',
+        summary: 'No notifier answers on spot node {{ $labels.node }}',
+        meaning: UNHEARD,
+        steps: [
+          '`kubectl -n vicuna-system get pods -o wide -l app.kubernetes.io/component=notifier`: is there one on the node, and does it run?',
+          'None: `kubectl -n vicuna-system describe daemonset`. The node may have a taint that `notifier.tolerations` lack or not the labels of `notifier.nodeSelector`, or a quota or policy refuses the pod.',
+          'Pending, or it cannot start: `kubectl describe pod` and `kubectl logs` say why; on a full node it needs its `notifier.priorityClassName`.',
+          'It runs: then it is Prometheus that does not see it. Port 9814 of nodes must let it in (`notifier.port`), and a PodMonitor name it (`monitoring.notifier`).',
+          'Notifiers were taken away on purpose: it is silent six hours later.',
+        ],
+      },
+      {
         name: 'VicunaNotifierBlind',
         expr: `max by (node) (${ANSWER_AGE}) > ${BLIND_AFTER_SECONDS}`,
         for: '5m',
         severity: 'warning',
         summary: 'The notifier on {{ $labels.node }} gets no answer from its cloud’s metadata service',
-        meaning:
-          'If nothing else marks the node, its interruption comes without notice: trainings lose the steps since their last checkpoint, servings the requests under way there.',
+        meaning: UNHEARD,
         steps: [
           'Dashboard “Vicuna / Fleet”, nodes whose notifier gets no answer: one node, or all? To one question, or all?',
           '`kubectl -n vicuna-system get pods -l app.kubernetes.io/component=notifier --field-selector spec.nodeName=NODE` and `kubectl logs` of it: “no answer that can be used” names the reason.',

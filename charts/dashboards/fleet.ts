@@ -1,5 +1,5 @@
 import type { DashboardDescription } from './build.ts';
-import { ANSWER_AGE, BLIND_AFTER_SECONDS, COST, COST_PER_HOUR, ON_DEMAND, once, priceAge } from './queries.ts';
+import { ANSWER_AGE, BLIND_AFTER_SECONDS, COST, COST_PER_HOUR, ON_DEMAND, once, priceAge, UNNOTIFIED } from './queries.ts';
 
 const ofPools = (metric: string, labels = 'pool') => once(`${metric}{pool=~"$pool"}`, labels);
 const trainings = (metric: string) => once(metric, 'namespace, training');
@@ -228,8 +228,16 @@ export const FLEET: DashboardDescription = {
         {
           title: 'Nodes whose notifier gets no answer',
           kind: 'table',
+          width: 12,
           description: 'There is none in good times.',
           queries: [{ expr: `${ANSWER_AGE} > ${BLIND_AFTER_SECONDS}`, legend: 'seconds since the last answer' }],
+        },
+        {
+          title: 'Spot nodes without a notifier that answers',
+          kind: 'table',
+          width: 12,
+          description: 'There is none in good times. Empty, too, where no notifiers are used.',
+          queries: [{ expr: UNNOTIFIED, legend: 'is so' }],
         },
       ],
     },

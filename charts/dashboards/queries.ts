@@ -14,6 +14,15 @@ export const BLIND_AFTER_SECONDS = 120;
 /** Of each node and each thing that is asked of its cloud's metadata service. */
 export const ANSWER_AGE = once('vicuna_notifier_answer_age_seconds', 'node, feed');
 
+const notified = (series: string) => once(series, 'node');
+/**
+ * Spot nodes without a notifier that answers. Where none has for six hours, notifiers are not used, or not scraped; until then an outage
+ * of all of them shows.
+ */
+export const UNNOTIFIED =
+  `(${once('vicuna_pool_spot_node_info', 'node')} unless on (node) ${notified('vicuna_notifier_deadline_timestamp_seconds')})` +
+  ` and on () count(${notified('last_over_time(vicuna_notifier_deadline_timestamp_seconds[6h])')})`;
+
 /** Everything that costs, with the labels that tell one from another: trainings, servings, and datasets, evaluations and releases. */
 const PAYERS = { training: 'namespace, training', serving: 'namespace, serving', task: 'namespace, kind, name' } as const;
 const overall = (figure: (payer: string, labels: string) => string) =>

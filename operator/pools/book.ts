@@ -144,6 +144,11 @@ export class PoolBook {
     return this.#room.total(pool);
   }
 
+  /** Nodes of the pool on which workers may be put now. */
+  usableNodes(pool: string): string[] {
+    return this.#room.usableNodes(pool);
+  }
+
   names(): string[] {
     return [...this.#pools.keys()];
   }

@@ -1,5 +1,7 @@
+import type { V1Node } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { type GpuPool, poolWithDefaults } from '../api/gpu-pool.ts';
+import { locatedNode } from '../clusters/located.ts';
 import type { PoolFigures } from '../server/metrics.ts';
 import { PoolBook } from './book.ts';
 import { PoolController, type PoolControllerOptions } from './controller.ts';
@@ -8,7 +10,7 @@ import type { PriceQuote } from './prices/quote.ts';
 const START = Date.parse('2026-01-01T00:00:00Z');
 
 /** A controller over one pool, with the API server's part played by a variable, and prices that come when the test says so. */
-function world(price: object) {
+function world(price: object, spec: object = {}) {
   let pool = poolWithDefaults({
     metadata: { name: 'a' },
     spec: {
@@ -20,6 +22,7 @@ function world(price: object) {
       capacity: 'spot',
       price: { onDemand: '55', spot: '16', ...price },
       nodeSelector: { pool: 'a' },
+      ...spec,
     },
   } as unknown as GpuPool);
   const state = {
@@ -36,11 +39,13 @@ function world(price: object) {
       pool = written;
     },
   };
+  const book = new PoolBook(() => state.now);
+  book.setPool(pool);
   const controller = new PoolController({
     client: { replaceStatus: async (_: unknown, written: GpuPool) => written },
     pools,
     queue: { addAfter: (_: string, ms: number) => state.later.push(ms) },
-    book: new PoolBook(() => state.now),
+    book,
     clusters: { onHealth: () => {}, follow: () => {}, health: () => null },
     metrics: {
       setPool: (_: string, figures: PoolFigures) => {
@@ -60,8 +65,40 @@ function world(price: object) {
     await new Promise((resolve) => setImmediate(resolve));
     return pool.status;
   };
-  return { state, reconcile };
+  return { state, reconcile, book };
 }
+
+const node = (name: string, taints: object[] = []) =>
+  ({
+    metadata: { name, labels: { pool: 'a' } },
+    spec: { taints },
+    status: { conditions: [{ type: 'Ready', status: 'True' }] },
+  }) as unknown as V1Node;
+
+describe("a pool's spot nodes", () => {
+  const going = node('going', [{ key: 'aws-node-termination-handler/spot-itn', effect: 'NoSchedule' }]);
+
+  it('are those that may still be put to use', async () => {
+    const { state, reconcile, book } = world({});
+    for (const each of [node('n1'), node('n2'), going]) book.setNode(each);
+    await reconcile();
+    expect(state.figures?.spotNodes).toEqual(['n1', 'n2']);
+    book.removeNode('n1');
+    await reconcile();
+    expect(state.figures?.spotNodes).toEqual(['n2']);
+  });
+
+  it.each([
+    ['on-demand ones', { capacity: 'onDemand' }],
+    ['those of other clusters', { cluster: { kubeconfigSecret: 'gke' } }],
+  ])('are not %s', async (_, spec) => {
+    const { state, reconcile, book } = world({}, spec);
+    book.setNode('cluster' in spec ? locatedNode('gke', node('n1')) : node('n1'));
+    expect(book.usableNodes('a')).toHaveLength(1);
+    await reconcile();
+    expect(state.figures?.spotNodes).toEqual([]);
+  });
+});
 
 describe("a pool's prices", () => {
   it('are read once a refresh, and in the status the round after', async () => {

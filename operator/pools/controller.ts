@@ -67,6 +67,8 @@ export class PoolController {
     const status = poolStatus(pool, room, memory, clusters.health(clusterOfPool(pool)), now, this.#readings.get(name));
     metrics.setPool(name, {
       nodes: room.nodes,
+      // Notifiers of other clusters are for those to watch.
+      spotNodes: capacity === 'spot' && clusterOfPool(pool) === null ? book.usableNodes(name) : [],
       gpusUsed: room.gpusTotal - room.gpusFree,
       gpusFree: room.gpusFree,
       pricePerHour: capacity === 'spot' ? (spot ?? onDemand) : onDemand,

@@ -129,6 +129,11 @@ export class GpuRoom {
     return { nodes: entry.nodes.size, gpusTotal, gpusFree };
   }
 
+  /** Nodes of the pool on which workers may be put now. */
+  usableNodes(poolName: string): string[] {
+    return [...(this.#pools.get(poolName)?.nodes ?? [])].filter((name) => this.#nodes.get(name)?.usable);
+  }
+
   #freeOn(name: string, node: V1Node, resource: string): number {
     return allocatable(node, resource) - (this.#used.get(name)?.get(resource) ?? 0);
   }

@@ -324,6 +324,12 @@ export const METRICS = {
     labels: POOL,
     help: 'Ready nodes of the GpuPool.',
   },
+  poolSpotNode: {
+    name: 'vicuna_pool_spot_node_info',
+    type: 'gauge',
+    labels: [...POOL, 'node'],
+    help: 'Always 1; one for each node of a GpuPool of spot capacity in the operator’s own cluster on which workers may be put.',
+  },
   poolGpus: {
     name: 'vicuna_pool_gpus',
     type: 'gauge',

@@ -126,6 +126,7 @@ describe('metrics of a training', () => {
 describe('metrics of a pool', () => {
   const figures = {
     nodes: 4,
+    spotNodes: ['n1', 'n2'],
     gpusUsed: 24,
     gpusFree: 8,
     pricePerHour: 12.5,
@@ -149,6 +150,14 @@ describe('metrics of a pool', () => {
     expect(await series('vicuna_pool_remaining_life_seconds')).toEqual([]);
     metrics.forgetPool('aws-spot');
     expect(await metrics.registry.metrics()).not.toContain('aws-spot');
+  });
+
+  it('name the spot nodes that there are, and forget those that have gone', async () => {
+    const { metrics, series } = setUp();
+    metrics.setPool('aws-spot', figures);
+    metrics.setPool('aws-spot', { ...figures, spotNodes: ['n2', 'n3'] });
+    const one = (node: string) => `vicuna_pool_spot_node_info{pool="aws-spot",node="${node}"} 1`;
+    expect(await series('vicuna_pool_spot_node_info')).toEqual([one('n2'), one('n3')]);
   });
 
   it('tell when prices were read and how often they should be, only where they are read at all', async () => {

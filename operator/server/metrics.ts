@@ -77,6 +77,8 @@ export type TaskFigures = {
 /** What a GpuPool's status says, as numbers; null = not known. Interruptions and launches are totals. */
 export type PoolFigures = {
   nodes: number;
+  /** Names of those that a spot market may take back, and that a notifier could run on. */
+  spotNodes: readonly string[];
   gpusUsed: number;
   gpusFree: number;
   pricePerHour: number | null;
@@ -278,6 +280,11 @@ export class OperatorMetrics {
   setPool(pool: string, figures: PoolFigures): void {
     const subject = poolSubject(pool);
     this.#set(subject, 'poolNodes', { pool }, figures.nodes);
+    this.#setAll(
+      subject,
+      'poolSpotNode',
+      figures.spotNodes.map((node) => [{ pool, node }, 1]),
+    );
     this.#set(subject, 'poolGpus', { pool, state: 'used' }, figures.gpusUsed);
     this.#set(subject, 'poolGpus', { pool, state: 'free' }, figures.gpusFree);
     this.#set(subject, 'poolPrice', { pool }, figures.pricePerHour);

@@ -31,6 +31,8 @@ const task = (metric: string, more = '') => `vicuna_task_${metric}{namespace="te
 const taskPhase = (name: string) => task('phase', `,phase="${name}"`);
 const price = (metric: string) => `vicuna_pool_price_${metric}_seconds{pool="a"}`;
 const answerAge = (feed: string) => `vicuna_notifier_answer_age_seconds{namespace="vicuna-system",pod="n",node="node-1",feed="${feed}"}`;
+const spotNode = (node: string) => `vicuna_pool_spot_node_info{pool="a",node="${node}"}`;
+const heard = (node: string) => `vicuna_notifier_deadline_timestamp_seconds{namespace="vicuna-system",pod="n",node="${node}"}`;
 const leader = (copy: string) => `leader_election_master_status{name="vicuna-operator",instance="${copy}"}`;
 const TRAINING = { namespace: 'team', training: 't' };
 const TASK = { namespace: 'team', kind: 'VicunaDataset', name: 'd' };
@@ -200,6 +202,20 @@ const CASES: Readonly<Record<string, Case>> = {
     after: 50,
     labels: { pool: 'a' },
     summary: 'Prices of pool a have been due twice and not been read from its cloud',
+  },
+  VicunaNotifierMissing: {
+    // The last that answered did so on a node that is gone.
+    fires: { [spotNode('node-1')]: '1x60', [heard('node-2')]: '0x2' },
+    silent: [
+      { [spotNode('node-1')]: '1x60', [heard('node-1')]: '1790000000x60', [heard('node-2')]: '0x60' },
+      // No notifiers are used.
+      { [spotNode('node-1')]: '1x60' },
+      // A pod that starts again.
+      { [spotNode('node-1')]: '1x60', [heard('node-1')]: '0x5 _x15 0x40' },
+    ],
+    after: 20,
+    labels: { node: 'node-1' },
+    summary: 'No notifier answers on spot node node-1',
   },
   VicunaNotifierBlind: {
     // Its notation does not repeat infinity.

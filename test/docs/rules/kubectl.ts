@@ -28,7 +28,21 @@ const VERBS: Readonly<Record<string, ParseArgsOptionsConfig>> = {
 };
 
 /** Kinds of Kubernetes itself, as the documentation writes them. */
-const BUILT_IN = ['crd', 'crds', 'deployment', 'lease', 'leases', 'namespace', 'node', 'nodes', 'pod', 'pods', 'secret', 'svc'];
+const BUILT_IN = [
+  'crd',
+  'crds',
+  'daemonset',
+  'deployment',
+  'lease',
+  'leases',
+  'namespace',
+  'node',
+  'nodes',
+  'pod',
+  'pods',
+  'secret',
+  'svc',
+];
 
 const ownKind = (word: string) =>
   KINDS.find(({ kind, plural, shortName }) => [kind.toLowerCase(), plural, shortName, `${plural}.vicuna.run`].includes(word));
