@@ -5,10 +5,10 @@ export const MODEL_LABEL = 'vicuna.run/model';
 export const HOLDS_PREFIX = 'holds.vicuna.run/';
 export const TRACK_LABEL = 'vicuna.run/track';
 export const COMPONENT_LABEL = 'app.kubernetes.io/component';
-/** Off as soon as a pod's node is about to go: then nothing new is sent there, long before the pod is told to end. */
 /** Read by the ReplicaSet when it must choose whom to end: the cheapest first. */
 export const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 export const GATEWAY_CONTAINER = 'gateway';
+/** Off as soon as a pod's node is about to go: then nothing new is sent there, long before the pod is told to end. */
 export const ROUTABLE_GATE = 'vicuna.run/routable';
 
 /** Two versions of a model may be served at the same time. */

@@ -18,7 +18,7 @@ export interface Context {
 export type Values = Readonly<Record<string, string | boolean | undefined>>;
 
 /** What the command's first argument names, for the shell's completion. */
-export type Completes = 'training' | 'trainingOrTask' | 'trainingOrNode' | 'object' | 'none';
+export type Completes = 'training' | 'trainingOrTask' | 'interruptible' | 'object' | 'none';
 
 export interface Command {
   readonly name: string;

@@ -140,19 +140,20 @@ describe('completion of names', () => {
     vicunaevaluations: ['vicuna-80'],
     gpupools: ['aws-a'],
   };
-  const session = {
+  const sessionWith = (objects: Record<string, string[]>) => ({
     namespace: 'ml',
     close: () => undefined,
     client: {
       list: async ({ plural }: { plural: string }, { namespace }: { namespace?: string }) => {
-        expect(namespace).toBe(plural === 'gpupools' ? undefined : 'ml');
+        expect(namespace).toBe(plural === 'gpupools' || plural === 'nodes' ? undefined : 'ml');
         // Servings may not be listed.
-        if (OBJECTS[plural] === undefined) throw new Error('forbidden');
-        return { items: OBJECTS[plural].map((name) => ({ metadata: { name } })) };
+        if (objects[plural] === undefined) throw new Error('forbidden');
+        return { items: objects[plural].map((name) => ({ metadata: { name } })) };
       },
     },
-  };
-  const complete = (...words: string[]) => candidates(words, [explain, logs], {}, async () => session as unknown as Session);
+  });
+  const complete = (words: string[], objects = OBJECTS) =>
+    candidates(words, [explain, logs, interrupt], {}, async () => sessionWith(objects) as unknown as Session);
 
   it.each<[string[], string[]]>([
     [
@@ -170,7 +171,12 @@ describe('completion of names', () => {
     [['logs', 'evaluation/'], ['evaluation/vicuna-80']],
     [['logs', 'gp/'], []],
   ])('of %j', async (words, expected) => {
-    expect(await complete(...words)).toEqual(expected);
+    expect(await complete(words)).toEqual(expected);
+  });
+
+  it('of what can be interrupted', async () => {
+    const objects = { ...OBJECTS, vicunaservings: ['chat'], nodes: ['node-1'] };
+    expect(await complete(['interrupt', ''], objects)).toEqual(['run-a', 'vs/chat', 'node/node-1']);
   });
 });
 

@@ -1,3 +1,4 @@
+import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING } from '../../operator/api/vicuna-training.ts';
 import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
 import { metadataOf, NODE } from '../../operator/kube/types.ts';
@@ -46,7 +47,7 @@ async function named({ completes }: Command, last: string, open: () => Promise<S
       return items.map((item) => prefix + (metadataOf(item).name ?? ''));
     };
     if (completes === 'training') return await names(TRAINING);
-    if (completes === 'trainingOrNode') return (await Promise.all([names(TRAINING), names(NODE, 'node/')])).flat();
+    if (completes === 'interruptible') return (await Promise.all([names(TRAINING), names(SERVING, 'vs/'), names(NODE, 'node/')])).flat();
     const bare = completes === 'trainingOrTask' ? names(TRAINING) : [];
     return (await Promise.all([bare, ...kindsFor(completes, last).map(([type, prefix]) => names(type, prefix))])).flat();
   } finally {

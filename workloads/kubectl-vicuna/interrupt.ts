@@ -1,13 +1,13 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { durationSeconds } from '../../operator/api/duration.ts';
-import { TRAINING } from '../../operator/api/vicuna-training.ts';
-import { isConflict, isNotFound } from '../../operator/kube/client.ts';
+import { isConflict } from '../../operator/kube/client.ts';
 import { NODE, POD } from '../../operator/kube/types.ts';
 import { DATASET_LABEL, EVALUATION_LABEL, POOL_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { interruptionOfNode } from '../../operator/signals/interruption.ts';
 import { INTERRUPTION_TAINT } from '../../operator/signals/notices.ts';
 import { type Command, type Context, integer, only, text, UsageError } from './command.ts';
 import { clock } from './format.ts';
+import { nodeMeant } from './node-meant.ts';
 
 /** On a node whose taint is a rehearsal: the taint's value. So that only rehearsals are taken back, and only by who knows them. */
 export const REHEARSAL_ANNOTATION = 'vicuna.run/simulated-interruption';
@@ -64,30 +64,6 @@ export function tenants(pods: readonly V1Pod[]): string[] {
   });
 }
 
-/** The node that was named, or the one of a training's worker. */
-async function nodeOf({ session }: Context, target: string, rank: number): Promise<V1Node> {
-  const { client, namespace } = session;
-  const [, kind, name = ''] = /^(?:(vt|vicunatraining|training|run|node)\/)?(.+)$/.exec(target) ?? [];
-  if (kind === 'node') return session.get(NODE, undefined, name);
-  const training = await client.get(TRAINING, namespace, name).catch((error) => {
-    if (!isNotFound(error) || kind !== undefined)
-      throw isNotFound(error) ? new Error(`there is no training "${name}" in namespace ${namespace}`) : error;
-    return null;
-  });
-  if (training === null) {
-    return client.get(NODE, undefined, name).catch((error) => {
-      throw isNotFound(error)
-        ? new Error(`there is neither a training "${name}" in namespace ${namespace} nor a node of that name`)
-        : error;
-    });
-  }
-  const member = training.status?.world?.members.find((m) => m.rank === rank);
-  if (!member) throw new Error(`training "${name}" (${training.status?.phase ?? 'Pending'}) has no worker of rank ${rank} now`);
-  const node = (await client.get(POD, namespace, member.pod)).spec?.nodeName;
-  if (!node) throw new Error(`worker ${member.pod} has no node yet`);
-  return client.get(NODE, undefined, node);
-}
-
 /** Other writers touch nodes too: the change is made onto what is there then. */
 const ATTEMPTS = 5;
 
@@ -106,10 +82,11 @@ async function write({ session }: Context, name: string, change: (node: V1Node) 
 
 export const interrupt: Command = {
   name: 'interrupt',
-  usage: '--simulate RUN|NODE [--notice 30s] [--rank N] [--yes] | --undo RUN|NODE',
+  usage: '--simulate RUN|vs/NAME|NODE [--notice 30s] [--rank N] [--yes] | --undo RUN|NODE',
   summary: 'Rehearse that a cloud takes a node back: see what runs there move while you watch',
   help: [
     'Marks the node as the notifier would, with a deadline. What Vicuna runs there moves; the node itself and other pods are left alone.',
+    'Of a serving it is the node of the replica that has answered longest, on spot if one is: there most is seen to move.',
     'The mark stays, and nothing new is placed on the node, until --undo takes it back.',
   ],
   options: {
@@ -119,13 +96,17 @@ export const interrupt: Command = {
     yes: { type: 'boolean', short: 'y', meaning: 'do not ask' },
     undo: { type: 'boolean', meaning: 'take the mark of a simulation back' },
   },
-  completes: 'trainingOrNode',
+  completes: 'interruptible',
   async run(context, positionals, values) {
     if (!values.simulate && !values.undo)
       throw new UsageError('say --simulate: clouds interrupt nodes, this only rehearses it (or --undo)');
     const { session, screen, aside, now } = context;
-    const node = await nodeOf(context, only(positionals, 'training or node'), integer(values, 'rank') ?? 0);
+    const { node, why } = await nodeMeant(session, only(positionals, 'training, serving or node'), {
+      rank: integer(values, 'rank'),
+      undo: values.undo === true,
+    });
     const name = node.metadata?.name ?? '';
+    if (why !== null) aside.write(`${why}\n`);
     if (values.undo) {
       const done = await write(context, name, takenBack);
       screen.write(done ? `node/${name}: the simulated interruption is taken back\n` : `node/${name} has no simulated interruption\n`);
