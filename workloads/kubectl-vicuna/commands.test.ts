@@ -5,12 +5,15 @@ import { cost } from './cost.ts';
 import { explain } from './explain.ts';
 import { age, bytes, clock, money, progressWords } from './format.ts';
 import { interrupt, REHEARSAL_ANNOTATION, rehearsal, takenBack, tenants } from './interrupt.ts';
+import { type LoggingPods, logSourceNamed } from './log-sources.ts';
 import { type LogLine, logs, merged, printed, type Worker, workersOf } from './logs.ts';
 import type { Session } from './session.ts';
 import { NO_PAINT } from './terminal.ts';
 import { NOW } from './testing.ts';
 
-const worker = (generation: number, rank: number): Worker => ({ pod: `r-g${generation}-${rank}`, generation, rank });
+const [WORKER, RELEASE] = logSourceNamed('vt/r').source.pods as [LoggingPods, LoggingPods];
+const [DATASET] = logSourceNamed('vd/d').source.pods as [LoggingPods];
+const worker = (generation: number, rank: number): Worker => ({ of: WORKER, pod: `r-g${generation}-${rank}`, generation, rank });
 
 describe('logs', () => {
   const pod = (generation: string, rank: string) => ({
@@ -19,19 +22,24 @@ describe('logs', () => {
   const pods = [pod('10', '0'), pod('2', '1'), pod('2', '0')];
 
   it('are of all workers, by generation and rank, or of those that were asked for', () => {
-    expect(workersOf(pods, {})).toEqual([worker(2, 0), worker(2, 1), worker(10, 0)]);
-    expect(workersOf(pods, { generation: 2, rank: 1 })).toEqual([worker(2, 1)]);
-    expect(workersOf(pods, { rank: 0 })).toEqual([worker(2, 0), worker(10, 0)]);
+    expect(workersOf(WORKER, pods, {})).toEqual([worker(2, 0), worker(2, 1), worker(10, 0)]);
+    expect(workersOf(WORKER, pods, { generation: 2, rank: 1 })).toEqual([worker(2, 1)]);
+    expect(workersOf(WORKER, pods, { rank: 0 })).toEqual([worker(2, 0), worker(10, 0)]);
   });
 
   it('of a dataset or evaluation are of one pod after the other, by attempt', () => {
     const attempt = (n: string) => ({ metadata: { name: `d-dataset-${n}`, labels: { 'vicuna.run/attempt': n } } });
-    const [first, second] = workersOf([attempt('10'), attempt('9')], {});
+    const [first, second] = workersOf(DATASET, [attempt('10'), attempt('9')], {});
     expect([first, second]).toEqual([
-      { pod: 'd-dataset-9', generation: 9, rank: null },
-      { pod: 'd-dataset-10', generation: 10, rank: null },
+      { of: DATASET, pod: 'd-dataset-9', generation: 9, rank: null },
+      { of: DATASET, pod: 'd-dataset-10', generation: 10, rank: null },
     ]);
     expect(printed({ worker: second as Worker, time: 't', text: 'clean: 12 of 70' }, NO_PAINT, false)).toBe('a10 │ clean: 12 of 70');
+  });
+
+  it('tell the pods of a release from those of other tasks', () => {
+    const [only] = workersOf(RELEASE, [{ metadata: { name: 'r-release-1', labels: { 'vicuna.run/attempt': '1' } } }], {});
+    expect(printed({ worker: only as Worker, time: 't', text: 'delta: 3 of 9' }, NO_PAINT, false)).toBe('r1 │ delta: 3 of 9');
   });
 
   it('come in the order of their times, whoever printed them', async () => {

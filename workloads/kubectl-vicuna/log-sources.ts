@@ -1,8 +1,8 @@
 import { DATASET } from '../../operator/api/vicuna-dataset.ts';
 import { EVALUATION } from '../../operator/api/vicuna-evaluation.ts';
-import { TRAINING } from '../../operator/api/vicuna-training.ts';
+import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
 import type { KubeObject, ResourceType } from '../../operator/kube/types.ts';
-import { DATASET_LABEL, EVALUATION_LABEL, SERVING_LABEL, TRAINING_LABEL } from '../../operator/pods/labels.ts';
+import { DATASET_LABEL, EVALUATION_LABEL, RELEASE_LABEL, SERVING_LABEL, TRAINING_LABEL } from '../../operator/pods/labels.ts';
 import { CONTAINER as TASK_CONTAINER } from '../../operator/tasks/observe.ts';
 import { CONTAINER as TRAINER } from '../../operator/training/pods.ts';
 import { UsageError } from './command.ts';
@@ -12,20 +12,59 @@ interface Phased extends KubeObject {
   status?: { phase?: string | undefined };
 }
 
-/** What has pods that come and go until it is over, and how to find their logs. */
+/** How to find pods of one sort, and what they print. */
+export interface LoggingPods {
+  /** On them, with the object's name. */
+  readonly label: string;
+  readonly container: string;
+  /** Before the number of a pod, of which there is one at a time; null: of workers, which have generation and rank. */
+  readonly mark: string | null;
+}
+
+/** What has pods that come and go until it is over. */
 export interface LogSource {
   readonly kind: string;
   readonly type: ResourceType<Phased>;
-  /** On its pods, with its name. */
-  readonly label: string;
-  readonly container: string;
+  readonly pods: readonly LoggingPods[];
+  /** In one sentence why no more lines will come, or null. */
+  readonly over: (object: Phased) => string | null;
 }
 
-export const LOG_SOURCES: Readonly<Partial<Record<ObjectKind, LogSource>>> = {
-  training: { kind: 'training', type: TRAINING, label: TRAINING_LABEL, container: TRAINER },
-  dataset: { kind: 'dataset', type: DATASET, label: DATASET_LABEL, container: TASK_CONTAINER },
-  evaluation: { kind: 'evaluation', type: EVALUATION, label: EVALUATION_LABEL, container: TASK_CONTAINER },
+const task = (label: string, mark: string): LoggingPods => ({ label, container: TASK_CONTAINER, mark });
+const over =
+  (kind: string) =>
+  ({ status }: Phased) =>
+    status?.phase === 'Complete' ? `The ${kind} is complete.` : status?.phase === 'Failed' ? `The ${kind} has failed.` : null;
+
+/** A training's workers alone. */
+export const WORKERS: LogSource = {
+  kind: 'training',
+  type: TRAINING,
+  pods: [{ label: TRAINING_LABEL, container: TRAINER, mark: null }],
+  over: over('training'),
 };
+
+export const LOG_SOURCES: Readonly<Partial<Record<ObjectKind, LogSource>>> = {
+  training: { ...WORKERS, pods: [...WORKERS.pods, task(RELEASE_LABEL, 'r')], over: (object) => releaseOver(object as VicunaTraining) },
+  dataset: { kind: 'dataset', type: DATASET, pods: [task(DATASET_LABEL, 'a')], over: over('dataset') },
+  evaluation: { kind: 'evaluation', type: EVALUATION, pods: [task(EVALUATION_LABEL, 'a')], over: over('evaluation') },
+};
+
+/** A release follows the training that is complete; it may wait for its gate for days. */
+function releaseOver(training: VicunaTraining): string | null {
+  const { spec, status } = training;
+  if (status?.phase !== 'Complete' || spec.release === undefined) return WORKERS.over(training);
+  switch (status.release?.phase) {
+    case 'Complete':
+      return 'The training is complete and released.';
+    case 'Failed':
+      return 'The training is complete, but its release has failed.';
+    case 'Pending':
+      return `The training is complete, and its release waits: ${status.conditions?.find((c) => c.type === 'Released')?.message ?? ''}.`;
+    default:
+      return null;
+  }
+}
 
 /** RUN, or KIND/NAME as for explain. */
 export function logSourceNamed(said: string): { readonly source: LogSource; readonly name: string } {

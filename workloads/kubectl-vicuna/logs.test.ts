@@ -14,6 +14,7 @@ interface FakePod {
   readonly rank: number;
   /** Whose it is; default: of the training "run". */
   readonly dataset?: string;
+  readonly release?: true;
   /** Lines "TIME text"; null = its container has not started. */
   readonly lines: readonly string[] | null;
 }
@@ -21,13 +22,18 @@ interface FakePod {
 class FakeServer {
   pods: FakePod[] = [];
   phase = 'Running';
+  /** Of the training: its release, and what its status has of that. */
+  release: { spec: object; status: object; conditions?: object[] } | null = null;
   readonly queries: URLSearchParams[] = [];
   /** Logs that are being followed. */
   readonly open = new Map<string, ServerResponse>();
   readonly #server: Server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
     const send = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
-    if (/\/(vicunatrainings\/run|vicunadatasets\/sharegpt)$/.test(pathname)) return send(200, { status: { phase: this.phase } });
+    if (/\/(vicunatrainings\/run|vicunadatasets\/sharegpt)$/.test(pathname)) {
+      const { spec: release, status, conditions } = this.release ?? {};
+      return send(200, { spec: { release }, status: { phase: this.phase, release: status, conditions } });
+    }
     if (pathname === '/api/v1/namespaces/ml/pods') {
       const [label = '', name] = searchParams.get('labelSelector')?.split('=') ?? [];
       const items = this.pods.map(podOf).filter((p) => p.metadata.labels[label] === name);
@@ -57,12 +63,13 @@ class FakeServer {
   }
 }
 
-const nameOf = ({ generation, rank, dataset }: FakePod) =>
-  dataset === undefined ? `run-g${generation}-${rank}` : `${dataset}-dataset-${generation}`;
+const nameOf = ({ generation, rank, dataset, release }: FakePod) =>
+  release ? `run-release-${generation}` : dataset === undefined ? `run-g${generation}-${rank}` : `${dataset}-dataset-${generation}`;
 
 function podOf(p: FakePod): { metadata: { name: string; labels: Record<string, string> } } {
-  const labels =
-    p.dataset === undefined
+  const labels = p.release
+    ? { 'vicuna.run/release': 'run', 'vicuna.run/attempt': String(p.generation) }
+    : p.dataset === undefined
       ? { 'vicuna.run/training': 'run', 'vicuna.run/generation': String(p.generation), 'vicuna.run/rank': String(p.rank) }
       : { 'vicuna.run/dataset': p.dataset, 'vicuna.run/attempt': String(p.generation) };
   return { metadata: { name: nameOf(p), labels } };
@@ -150,6 +157,44 @@ describe('kubectl vicuna logs', () => {
     expect(await done).toBe(0);
     expect(aside).toEqual(['The training is complete.']);
   }, 15_000);
+
+  const releasePod = (...lines: string[]): FakePod => ({ generation: 1, rank: 0, release: true, lines });
+
+  it('has the pod of the release with those of the training, unless workers are asked for', async () => {
+    server.pods = [{ generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z step 1'] }, releasePod('2026-01-01T00:00:02Z delta: 3 of 9')];
+    expect(await run()).toBe(0);
+    expect(out).toEqual(['g1/0 │ step 1', 'r1 │ delta: 3 of 9']);
+    expect(server.queries.map((q) => q.get('container'))).toEqual(['trainer', 'task']);
+    out.length = 0;
+    expect(await run({ generation: '1' })).toBe(0);
+    expect(out).toEqual(['g1/0 │ step 1']);
+  });
+
+  it('follows a training into its release', async () => {
+    server.phase = 'Complete';
+    server.release = { spec: {}, status: { phase: 'Starting' } };
+    server.pods = [{ generation: 1, rank: 0, lines: ['2026-01-01T00:00:01Z step 1'] }];
+    const done = run({ follow: true });
+    await expect.poll(() => out).toEqual(['g1/0 │ step 1']);
+    server.open.get('run-g1-0')?.end();
+    server.pods = [...server.pods, releasePod('2026-01-01T00:00:02Z delta: 3 of 9')];
+    await expect.poll(() => out, { timeout: 5_000 }).toEqual(['g1/0 │ step 1', 'r1 │ delta: 3 of 9']);
+    server.release = { spec: {}, status: { phase: 'Complete' } };
+    server.open.get('run-release-1')?.end();
+    expect(await done).toBe(0);
+    expect(aside).toEqual(['The training is complete and released.']);
+  }, 15_000);
+
+  it.each<[string, object, string]>([
+    ['what is released', { phase: 'Complete' }, 'The training is complete and released.'],
+    ['a release that has failed', { phase: 'Failed' }, 'The training is complete, but its release has failed.'],
+    ['one that its gate holds', { phase: 'Pending' }, 'The training is complete, and its release waits: the gate asks for 0.9.'],
+  ])('does not follow on for %s', async (_, status, words) => {
+    server.phase = 'Complete';
+    server.release = { spec: {}, status, conditions: [{ type: 'Released', message: 'the gate asks for 0.9' }] };
+    expect(await run({ follow: true })).toBe(0);
+    expect(aside).toEqual([words]);
+  });
 
   it('follows a dataset into the pod that replaces another, in the container of tasks', async () => {
     const pod = { rank: 0, dataset: 'sharegpt' };

@@ -8,13 +8,14 @@ import { POD, pathOf } from '../../operator/kube/types.ts';
 import { ATTEMPT_LABEL } from '../../operator/tasks/observe.ts';
 import { GENERATION_LABEL, RANK_LABEL } from '../../operator/training/pods.ts';
 import { type Command, type Context, integer, only, text, UsageError } from './command.ts';
-import { type LogSource, logSourceNamed } from './log-sources.ts';
+import { type LoggingPods, type LogSource, logSourceNamed, WORKERS } from './log-sources.ts';
 import type { Paint } from './terminal.ts';
 
-/** A pod by what its labels say: a worker of a training, or the pod of a dataset or evaluation. */
+/** A pod by what its labels say: a worker of a training, or the pod of a release, dataset or evaluation. */
 export interface Worker {
+  readonly of: LoggingPods;
   readonly pod: string;
-  /** Of a dataset or evaluation: the attempt. */
+  /** The attempt where there is one pod at a time. */
   readonly generation: number;
   /** Null: there is only one at a time. */
   readonly rank: number | null;
@@ -27,23 +28,28 @@ export interface LogLine {
   readonly text: string;
 }
 
-/** The pods, oldest generation first. */
-export function workersOf(pods: readonly V1Pod[], wanted: { generation?: number | undefined; rank?: number | undefined }): Worker[] {
+interface Wanted {
+  readonly generation: number | undefined;
+  readonly rank: number | undefined;
+}
+
+/** The pods of one sort, oldest generation first. */
+export function workersOf(of: LoggingPods, pods: readonly V1Pod[], wanted: Partial<Wanted>): Worker[] {
   return pods
-    .map(workerOf)
+    .map((pod) => workerOf(of, pod))
     .filter((w) => (wanted.generation ?? w.generation) === w.generation && (wanted.rank ?? w.rank) === w.rank)
     .sort((a, b) => a.generation - b.generation || (a.rank ?? 0) - (b.rank ?? 0));
 }
 
-function workerOf({ metadata }: V1Pod): Worker {
+function workerOf(of: LoggingPods, { metadata }: V1Pod): Worker {
   const { labels = {}, name: pod = '' } = metadata ?? {};
-  if (labels[ATTEMPT_LABEL] !== undefined) return { pod, generation: Number(labels[ATTEMPT_LABEL]), rank: null };
-  return { pod, generation: Number(labels[GENERATION_LABEL] ?? 0), rank: Number(labels[RANK_LABEL] ?? 0) };
+  if (of.mark !== null) return { of, pod, generation: Number(labels[ATTEMPT_LABEL] ?? 0), rank: null };
+  return { of, pod, generation: Number(labels[GENERATION_LABEL] ?? 0), rank: Number(labels[RANK_LABEL] ?? 0) };
 }
 
-/** "g3/0" is the worker of rank 0 of generation 3, "a2" the second pod of a dataset or evaluation. */
-function nameOf({ generation, rank }: Worker): string {
-  return rank === null ? `a${generation}` : `g${generation}/${rank}`;
+/** "g3/0" is the worker of rank 0 of generation 3, "a2" the second pod of a dataset or evaluation, "r1" the first of a release. */
+function nameOf({ of, generation, rank }: Worker): string {
+  return of.mark === null ? `g${generation}/${rank}` : `${of.mark}${generation}`;
 }
 
 /** Several logs as one, in the order of their times. What has no more lines is left out; nothing is held but one line of each. */
@@ -86,10 +92,10 @@ interface Options {
   readonly tail: number | undefined;
 }
 
-async function open(context: Context, worker: Worker, { source, follow, since, tail }: Options): Promise<AsyncGenerator<LogLine>> {
+async function open(context: Context, worker: Worker, { follow, since, tail }: Options): Promise<AsyncGenerator<LogLine>> {
   const { session, signal } = context;
   const query = new URLSearchParams({
-    container: source.container,
+    container: worker.of.container,
     timestamps: 'true',
     ...(follow ? { follow: 'true' } : {}),
     ...(since === undefined ? {} : { sinceSeconds: String(since) }),
@@ -103,13 +109,7 @@ async function open(context: Context, worker: Worker, { source, follow, since, t
 const LOOK_MS = 2_000;
 
 /** Prints lines as they come, of every pod that there is or will be, until the object is over. */
-async function follow(
-  context: Context,
-  name: string,
-  wanted: Parameters<typeof workersOf>[1],
-  options: Options,
-  print: (l: LogLine) => void,
-) {
+async function follow(context: Context, name: string, wanted: Wanted, options: Options, print: (l: LogLine) => void) {
   const { aside, signal } = context;
   const { source } = options;
   const followed = new Map<string, Promise<void>>();
@@ -118,7 +118,9 @@ async function follow(
     for await (const line of log) print(line);
   };
   while (!signal.aborted) {
-    for (const worker of workersOf(await podsOf(context, source, name), wanted)) {
+    // Asked before: whatever was there when it was over has been found.
+    const over = await whyOver(context, source, name);
+    for (const worker of await workersFor(context, source, name, wanted)) {
       if (followed.has(worker.pod)) continue;
       followed.set(
         worker.pod,
@@ -130,22 +132,25 @@ async function follow(
         }),
       );
     }
-    const phase = await phaseOf(context, source, name);
-    if (phase === 'Complete' || phase === 'Failed') {
+    if (over !== null) {
       await Promise.all(followed.values());
-      aside.write(`The ${source.kind} ${phase === 'Complete' ? 'is complete' : 'has failed'}.\n`);
+      aside.write(`${over}\n`);
       return;
     }
     await pause(LOOK_MS, signal);
   }
 }
 
-async function podsOf({ session }: Context, { label }: LogSource, name: string): Promise<V1Pod[]> {
-  return (await session.client.list(POD, { namespace: session.namespace, labelSelector: `${label}=${name}` })).items;
+async function workersFor({ session }: Context, { pods }: LogSource, name: string, wanted: Wanted): Promise<Worker[]> {
+  const lists = pods.map(async (of) => {
+    const { items } = await session.client.list(POD, { namespace: session.namespace, labelSelector: `${of.label}=${name}` });
+    return workersOf(of, items, wanted);
+  });
+  return (await Promise.all(lists)).flat();
 }
 
-async function phaseOf({ session }: Context, { type }: LogSource, name: string): Promise<string> {
-  return (await session.get(type, session.namespace, name)).status?.phase ?? 'Pending';
+async function whyOver({ session }: Context, { type, over }: LogSource, name: string): Promise<string | null> {
+  return over(await session.get(type, session.namespace, name));
 }
 
 export const logs: Command = {
@@ -153,7 +158,8 @@ export const logs: Command = {
   usage: 'RUN|vd/NAME|ve/NAME [-n NAMESPACE] [-f] [--since 10m] [--generation N] [--rank N] [--tail N] [--timestamps]',
   summary: 'What the pods of a training, dataset or evaluation print, in one stream however often they are replaced',
   help: [
-    'Lines begin with who printed them: g6/0 is rank 0 of a training’s generation 6, a2 the second pod of a dataset or evaluation.',
+    'Lines begin with who printed them: g6/0 is rank 0 of a training’s generation 6, r1 the first pod of its release, a2 the second pod of',
+    'a dataset or evaluation.',
     'Pods that are gone took their logs with them: a log collector keeps those.',
   ],
   options: {
@@ -166,10 +172,12 @@ export const logs: Command = {
   },
   completes: 'trainingOrTask',
   async run(context, positionals, values) {
-    const { source, name } = logSourceNamed(only(positionals, 'name of a training, dataset or evaluation'));
+    const { source: all, name } = logSourceNamed(only(positionals, 'name of a training, dataset or evaluation'));
     const wanted = { generation: integer(values, 'generation'), rank: integer(values, 'rank') };
-    if (source.kind !== 'training' && (wanted.generation !== undefined || wanted.rank !== undefined))
-      throw new UsageError(`--generation and --rank choose among a training's workers: the ${source.kind} "${name}" has one pod at a time`);
+    const isChoice = wanted.generation !== undefined || wanted.rank !== undefined;
+    if (isChoice && all.kind !== 'training')
+      throw new UsageError(`--generation and --rank choose among a training's workers: the ${all.kind} "${name}" has one pod at a time`);
+    const source = isChoice ? WORKERS : all;
     const options = {
       source,
       follow: values.follow === true,
@@ -177,13 +185,14 @@ export const logs: Command = {
       tail: integer(values, 'tail', 1),
     };
     const print = (line: LogLine) => context.screen.write(`${printed(line, context.paint, values.timestamps === true)}\n`);
-    const phase = await phaseOf(context, source, name);
+    const { status } = await context.session.get(source.type, context.session.namespace, name);
     if (options.follow) {
       await follow(context, name, wanted, options, print);
       return 0;
     }
-    const workers = workersOf(await podsOf(context, source, name), wanted);
-    if (workers.length === 0) throw new Error(`${source.kind} "${name}" (${phase}) has no such pods now: their logs went with them`);
+    const workers = await workersFor(context, source, name, wanted);
+    if (workers.length === 0)
+      throw new Error(`${source.kind} "${name}" (${status?.phase ?? 'Pending'}) has no such pods now: their logs went with them`);
     const opened = await Promise.all(
       workers.map((worker) =>
         open(context, worker, options).catch((error: Error) => {
