@@ -3,6 +3,7 @@ import type { ResourceType } from '../kube/types.ts';
 import { structuralSchema } from './crd.ts';
 import { defaultsOf } from './defaults.ts';
 import { HTTP_URL } from './forms.ts';
+import { MAX_BASELINES } from './judge-result.ts';
 import {
   API_VERSION,
   DNS_NAME,
@@ -19,8 +20,6 @@ import {
 } from './meta.ts';
 import { taskFields, taskStatusFields, ttlAfterFinished } from './task.ts';
 import { taskNameRule } from './vicuna-dataset.ts';
-
-export const MAX_BASELINES = 8;
 
 const CANDIDATE_NAME: Form = {
   pattern: /^[A-Za-z0-9]([-A-Za-z0-9_.:]*[A-Za-z0-9])?$/,

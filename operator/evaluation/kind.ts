@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { judgeResultSchema } from '../api/judge-result.ts';
 import { EVALUATION, evaluationWithDefaults, type VicunaEvaluation } from '../api/vicuna-evaluation.ts';
 import type { VicunaServing } from '../api/vicuna-serving.ts';
 import { EVALUATION_LABEL } from '../pods/labels.ts';
@@ -6,7 +7,6 @@ import type { TaskKind } from '../tasks/kind.ts';
 import { readResult } from '../tasks/result.ts';
 import type { Problem } from '../tasks/state.ts';
 import { contestantsOf, evaluationConfig, type ServedAt } from './config.ts';
-import { evaluationResultSchema } from './result.ts';
 import { resultFigures, resultStatus, settleCost } from './status.ts';
 
 export interface EvaluationKindOptions {
@@ -43,7 +43,7 @@ export function evaluationKind({ image, servingOf }: EvaluationKindOptions): Tas
       };
     },
     conclude({ spec }, text) {
-      const { value, problem } = readResult(text, evaluationResultSchema);
+      const { value, problem } = readResult(text, judgeResultSchema);
       if (value === null) return { status: {}, problem };
       const message = `the next request might have exceeded spec.budget ($${spec.budget}): create the evaluation again with a larger one and the same output, and what is judged already is not paid for again`;
       return { status: resultStatus(value), problem: value.state === 'complete' ? null : { reason: 'BudgetReached', message } };

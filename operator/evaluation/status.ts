@@ -1,12 +1,12 @@
+import type { JudgeResult } from '../api/judge-result.ts';
 import type { VicunaEvaluation, VicunaEvaluationStatus } from '../api/vicuna-evaluation.ts';
 import { formatDollars, parseDollars } from '../spot/ledger.ts';
 import type { TaskKind } from '../tasks/kind.ts';
-import type { EvaluationResult } from './result.ts';
 
 type Comparison = NonNullable<VicunaEvaluationStatus['comparisons']>[number];
 
 /** The part of the status that comes from the program's result. */
-export function resultStatus({ candidateScore, baselines, cost, report, viewer }: EvaluationResult): Partial<VicunaEvaluationStatus> {
+export function resultStatus({ candidateScore, baselines, cost, report, viewer }: JudgeResult): Partial<VicunaEvaluationStatus> {
   const comparisons = baselines.map(comparison);
   const list = (of: (c: Comparison) => string | number) => comparisons.map(of).join(',').slice(0, 255);
   const quality = comparisons.length === 0 ? (candidateScore?.toFixed(2) ?? '') : list((c) => percent(c.relativeQuality));
@@ -20,7 +20,7 @@ export function resultStatus({ candidateScore, baselines, cost, report, viewer }
   };
 }
 
-function comparison(b: EvaluationResult['baselines'][number]): Comparison {
+function comparison(b: JudgeResult['baselines'][number]): Comparison {
   const range = (interval: readonly [number, number] | null) => (interval === null ? null : { low: interval[0], high: interval[1] });
   return {
     baseline: b.name,

@@ -1,5 +1,6 @@
 // Pods of tasks as kwok runs them: this process says how their programs end.
 import type { V1Pod } from '@kubernetes/client-node';
+import type { JudgeResult } from '../../operator/api/judge-result.ts';
 import type { TaskReport } from '../../operator/api/protocol.ts';
 import { isNotFound, type KubeClient } from '../../operator/kube/client.ts';
 import { POD } from '../../operator/kube/types.ts';
@@ -54,6 +55,7 @@ export const RESULT = JSON.stringify({
 /** What an evaluation's program leaves behind. */
 export const JUDGED = JSON.stringify({
   state: 'complete',
+  questions: 80,
   candidateScore: 7.9,
   baselines: [
     {
@@ -72,7 +74,9 @@ export const JUDGED = JSON.stringify({
       orderAgreement: 0.8,
     },
   ],
-  cost: { estimated: null, answers: null, judge: null },
+  reviews: { done: 160, total: 160, failed: 0 },
+  tokens: { input: 140_000, output: 24_000 },
+  cost: { estimated: null, answers: null, judge: null, total: null },
   report: 's3://evaluations/vicuna-80/report.json',
   viewer: 's3://evaluations/vicuna-80/viewer/index.html',
-});
+} satisfies JudgeResult);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { judgeResultSchema, MAX_BASELINES, MAX_RESULT_BYTES, parseJudgeTask } from './config.ts';
+import { judgeResultSchema, MAX_BASELINES, MAX_RESULT_BYTES } from '../../operator/api/judge-result.ts';
+import { parseJudgeTask } from './config.ts';
 
 const JUDGE = { url: 'https://judge.example.com/v1', model: 'gpt-4', apiKeyEnv: 'JUDGE_KEY', price: { input: 30, output: 60 } };
 const task = (over: object = {}) => ({

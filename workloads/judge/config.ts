@@ -1,11 +1,7 @@
 import { z } from 'zod';
+import { MAX_BASELINES } from '../../operator/api/judge-result.ts';
 
-// What one evaluation is asked to do, and what it says at its end. The operator writes the first into a pod and reads the second from its
-// termination message; on a command line the first is a file.
-
-/** Longest result, bytes: Kubernetes keeps 4,096 of a termination message. */
-export const MAX_RESULT_BYTES = 4_000;
-export const MAX_BASELINES = 8;
+// What one evaluation is asked to do. The operator writes it into a pod; on a command line it is a file.
 
 /** Names become parts of paths and of links. */
 const name = z
@@ -137,53 +133,3 @@ export function parseJudgeTask(value: unknown): JudgeTask {
 }
 
 export const promptsOf = (task: JudgeTask): Prompts => task.prompts ?? (task.mode === 'single' ? 'mt-bench' : 'vicuna');
-
-const count = z.int().min(0);
-const dollars = z.number().min(0).nullable();
-/** [low, high] of a 95 % interval, by bootstrap over the questions. */
-const interval = z.tuple([z.number(), z.number()]).nullable();
-
-export const judgeResultSchema = z.strictObject({
-  /** budgetReached: stopped before a request that might have exceeded the budget; go on with a larger one. */
-  state: z.enum(['complete', 'budgetReached']),
-  /** Questions of the set. */
-  questions: count,
-  /** The candidate’s mean score over all that was judged, 1 to 10; null where the judge gives no scores (MT-bench pairwise). */
-  candidateScore: z.number().nullable(),
-  baselines: z
-    .array(
-      z.strictObject({
-        name,
-        /** Questions with a verdict; the figures of this baseline are about these. */
-        judged: count,
-        /** Sums of scores; a question judged in both orders counts with its mean. Null where the judge gives no scores. */
-        candidateTotal: z.number().nullable(),
-        baselineTotal: z.number().nullable(),
-        /** Of the candidate. */
-        wins: count,
-        ties: count,
-        losses: count,
-        /** Wins and half of the ties, as a share of those judged; null when none was. */
-        winRate: z.number().nullable(),
-        winRateInterval: interval,
-        /** candidateTotal / baselineTotal. */
-        relativeQuality: z.number().nullable(),
-        relativeQualityInterval: interval,
-        /** Share of questions for which both orders give the same verdict; null when only one order was judged. */
-        orderAgreement: z.number().nullable(),
-        /** Reviews without a verdict that can be read, and pairs without an answer. */
-        failed: count,
-      }),
-    )
-    .max(MAX_BASELINES),
-  /** Reviews that are there, those that were to be, and those that have no verdict. */
-  reviews: z.strictObject({ done: count, total: count, failed: count }),
-  tokens: z.strictObject({ input: count, output: count }),
-  /** Dollars; null where a price is not known. estimated: as was expected before the first request. */
-  cost: z.strictObject({ estimated: dollars, answers: dollars, judge: dollars, total: dollars }),
-  /** URIs of the report (JSON; a Markdown one lies beside it) and of the viewer’s first page. */
-  report: z.string(),
-  viewer: z.string(),
-});
-
-export type JudgeResult = z.output<typeof judgeResultSchema>;

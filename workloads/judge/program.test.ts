@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { judgeResultSchema, MAX_RESULT_BYTES } from '../../operator/api/judge-result.ts';
 import { buildJudge } from './build.ts';
-import { judgeResultSchema, MAX_RESULT_BYTES } from './config.ts';
 import { FakeEndpoint, type FakeEndpointOptions } from './testing/fake-endpoint.ts';
 import { judgeByLength } from './testing/scripted-judge.ts';
 

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { type JudgeResult, type JudgeTask, MAX_RESULT_BYTES, parseJudgeTask } from './config.ts';
+import { type JudgeResult, MAX_RESULT_BYTES } from '../../operator/api/judge-result.ts';
+import { type JudgeTask, parseJudgeTask } from './config.ts';
 import { badConfiguration, EXIT, Failure } from './failure.ts';
 import { REAL_CLOCK } from './run/clock.ts';
 import { evaluate } from './run/evaluate.ts';

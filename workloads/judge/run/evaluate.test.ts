@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { judgeResultSchema, parseJudgeTask } from '../config.ts';
+import { judgeResultSchema } from '../../../operator/api/judge-result.ts';
+import { parseJudgeTask } from '../config.ts';
 import { readEvaluation } from '../data.ts';
 import { makeReport } from '../report.ts';
 import { type Asked, FakeEndpoint, type FakeEndpointOptions } from '../testing/fake-endpoint.ts';

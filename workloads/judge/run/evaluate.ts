@@ -1,4 +1,5 @@
-import { type JudgeResult, type JudgeTask, promptsOf } from '../config.ts';
+import type { JudgeResult } from '../../../operator/api/judge-result.ts';
+import { type JudgeTask, promptsOf } from '../config.ts';
 import { readEvaluation } from '../data.ts';
 import { badConfiguration, badInput } from '../failure.ts';
 import { parseQuestions, type Question, vicuna80 } from '../questions.ts';

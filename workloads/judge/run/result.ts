@@ -1,4 +1,5 @@
-import type { JudgeResult, JudgeTask } from '../config.ts';
+import type { JudgeResult } from '../../../operator/api/judge-result.ts';
+import type { JudgeTask } from '../config.ts';
 import type { Question } from '../questions.ts';
 import type { PairReport, Report } from '../report.ts';
 import type { Interval } from '../statistics/bootstrap.ts';
