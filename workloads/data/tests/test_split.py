@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -13,10 +15,10 @@ from vicuna_data.clean import Conversation
 from vicuna_data.config import Identity, Split
 from vicuna_data.identity import identity_conversations
 from vicuna_data.split import split
-from vicuna_data.templates import SYSTEM_V0, TEMPLATES
+from vicuna_data.templates import TEMPLATES
 from vicuna_data.tokens import Counter as TokenCounter
-from vicuna_data.tokens import TokenizerText, find_anchor
-from vicuna_trainer.conversations import parse_conversation, tokenize
+from vicuna_data.tokens import TokenizerText
+from vicuna_trainer.conversations import SYSTEM_V0, find_anchor, parse_conversation, tokenize
 
 LIMIT = 200
 
@@ -155,6 +157,13 @@ def test_a_tokenizer_that_puts_a_space_before_what_begins():
     rounds = zip(messages[::2], messages[1::2], strict=True)
     rendered = [template.round(*texts, template.system if at == 0 else None) + "</s>" for at, texts in enumerate(rounds)]
     assert piece.tokens == 1 + len(whole("".join(rendered), add_special_tokens=False)["input_ids"])
+
+
+def test_what_is_shared_with_the_trainer_does_not_bring_its_large_libraries():
+    """Each core's process loads this: torch alone is 200 MB."""
+    asked = "import vicuna_data.pipeline, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_no_token_at_the_beginning_where_the_tokenizer_has_none():

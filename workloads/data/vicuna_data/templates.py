@@ -13,12 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vicuna_trainer.conversations import SYSTEM
-
-SYSTEM_V0 = (
-    "A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the human's questions."
-)
+from vicuna_trainer.conversations import SYSTEM, SYSTEM_V0
 
 
 @dataclass(frozen=True)

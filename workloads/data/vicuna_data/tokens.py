@@ -17,9 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
+from vicuna_trainer.conversations import find_anchor
 from vicuna_trainer.exits import BAD_INPUT, ERROR, TrainingError
 from vicuna_trainer.storage import Directory, open_storage
 
@@ -62,6 +62,7 @@ class Counter:
         """Tokens of a text, without any at its beginning or end, as they are when `after` stands before it.
 
         `anchor` stands for a special token: LLaMA's tokenizer puts a space before a text that begins, not before one that follows.
+        Where no text can stand for it, a count is too high rather than too low.
         """
         if not after:
             return len(self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0])
@@ -119,19 +120,6 @@ def _export(directory: str) -> None:
     definition = tokenizer.backend_tokenizer.to_str()
     begins = tokenizer.bos_token_id is not None
     json.dump({"definition": definition, "begins": begins, "anchor": find_anchor(tokenizer)}, sys.stdout)
-
-
-def find_anchor(tokenizer: Any) -> str:
-    """The text after which others become the tokens that they become after </s>; empty where that makes no difference, and where
-    there is none (then a count is too high rather than too low)."""
-    sample = "USER: a"
-    whole = tokenizer(f"{tokenizer.eos_token}{sample}", add_special_tokens=False)["input_ids"]
-    for anchor in ("", "\n", "\u2028", "\x00"):
-        found = tokenizer(anchor + sample, add_special_tokens=False, return_offsets_mapping=True)
-        pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
-        if [token for token, (start, _) in pairs if start >= len(anchor)] == whole[1:]:
-            return anchor
-    return ""
 
 
 if __name__ == "__main__":

@@ -189,11 +189,13 @@ def _anchor(tokenizer: Any) -> str:
     </s>. Encoding all at once would show, but then "</s>" in a message would be the end.
     """
     if not hasattr(tokenizer, "vicuna_anchor"):
-        tokenizer.vicuna_anchor = _find_anchor(tokenizer)
+        tokenizer.vicuna_anchor = find_anchor(tokenizer)
     return tokenizer.vicuna_anchor
 
 
-def _find_anchor(tokenizer: Any) -> str:
+def find_anchor(tokenizer: Any) -> str:
+    """The text after which others become the tokens that they become after </s>; empty where that makes no difference, and where
+    there is none."""
     sample = "USER: a"
     whole = tokenizer(f"{tokenizer.eos_token}{sample}", add_special_tokens=False)["input_ids"]
     if whole[:1] != [tokenizer.eos_token_id]:
