@@ -15,12 +15,13 @@ import { CLUSTER_LABEL, MANAGED_BY, OPERATOR, OWNER_UID_LABEL, SERVING_LABEL } f
 import { sameNode } from '../pods/same-node.ts';
 import type { PoolBook } from '../pools/book.ts';
 import { awaySlices } from './away-slices.ts';
+import type { ServingPlan } from './draft.ts';
 import { groupContainer, modelContainer } from './engine-container.ts';
 import type { ServingMetrics } from './metrics.ts';
 import type { Multiplexing } from './multiplexing/multiplexing.ts';
 import { COMPONENT_LABEL, DELETION_COST, ROUTABLE_GATE } from './names.ts';
 import { observeDeployment, observeGateway, observeReplica } from './observe.ts';
-import { planServing, type ServingPlan } from './plan.ts';
+import { planServing } from './plan.ts';
 import { replicaDeployment } from './replica-deployment.ts';
 import type { Scaling } from './scaling.ts';
 import { secretsOf } from './secrets.ts';

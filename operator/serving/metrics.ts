@@ -1,6 +1,6 @@
 import type { OperatorMetrics } from '../server/metrics.ts';
 import { parseDollars } from '../spot/ledger.ts';
-import type { ServingPlan } from './plan.ts';
+import type { ServingPlan } from './draft.ts';
 import type { ServingState } from './state.ts';
 
 /** Brings what a plan has decided into the operator's metrics. */

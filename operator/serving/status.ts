@@ -3,8 +3,8 @@ import { SERVING_LABEL } from '../pods/labels.ts';
 import { replicaPrices } from '../spot/fleet.ts';
 import { accrue, formatDollars, type Ledger, parseDollars, savedShare } from '../spot/ledger.ts';
 import { gpusOf } from '../spot/multiplexing/regroup.ts';
+import type { ServingDraft } from './draft.ts';
 import { COMPONENT_LABEL, gatewayName } from './names.ts';
-import type { ServingDraft } from './plan.ts';
 import { type GroupsState, type Replica, unitsOf } from './state.ts';
 
 type Condition = NonNullable<VicunaServingStatus['conditions']>[number];

@@ -1,7 +1,8 @@
 import { servingWithDefaults, type VicunaServing } from '../api/vicuna-serving.ts';
 import type { Interruption } from '../signals/interruption.ts';
 import type { PoolView } from '../spot/pool-view.ts';
-import { planServing, type ServingPlan } from './plan.ts';
+import type { ServingPlan } from './draft.ts';
+import { planServing } from './plan.ts';
 import type { ExistingDeployment, GatewayCopy, GroupsState, MetricsState, Replica, ScaleDecision, ServingState } from './state.ts';
 
 export const START = Date.parse('2026-01-01T00:00:00Z');

@@ -1,7 +1,6 @@
 import { durationSeconds } from '../api/duration.ts';
 import { charge, isUnlimited, type RetryCause, type RetryHistory, type RetryRule, timeSpentAt, type Verdict } from '../spot/budgets.ts';
-import { type Draft, isoTime } from './draft.ts';
-import type { Failure } from './failures.ts';
+import { type Draft, type Failure, isoTime } from './draft.ts';
 
 /** Exit code of the trainer's processes when another one of the gang was lost (workloads/trainer/vicuna_trainer/exits.py). */
 const PEER_LOST = 69;

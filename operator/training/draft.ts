@@ -1,7 +1,7 @@
 import type { World } from '../api/protocol.ts';
 import type { VicunaTraining, VicunaTrainingStatus } from '../api/vicuna-training.ts';
 import type { PlannedTaskPod } from '../tasks/state.ts';
-import type { Failure } from './failures.ts';
+import type { Member } from './members.ts';
 import type { TrainingState, WorkerPod } from './state.ts';
 
 export type Spec = VicunaTraining['spec'];
@@ -63,6 +63,14 @@ export interface Plan {
   readonly deleteTraining: boolean;
   /** When to look again without being told to (ms since epoch), or null. */
   readonly wakeAt: number | null;
+}
+
+/** A worker's program that ended badly, for a cause that lies in itself. */
+export interface Failure {
+  readonly member: Member;
+  readonly exitCode: number | null;
+  readonly message: string;
+  readonly at: number;
 }
 
 /** A plan in the making: each step of plan.ts reads the state and writes here. */

@@ -1,16 +1,8 @@
-import type { Draft } from './draft.ts';
+import type { Draft, Failure } from './draft.ts';
 import { healthOf, isSilent, type Member, reportOf, SILENCE_MS } from './members.ts';
 
 /** After a member's failure, how long to wait for word that another one died: its peers' collectives fail before the API knows. */
 const ATTRIBUTION_MS = SILENCE_MS + 1_000;
-
-/** A worker's program that ended badly, for a cause that lies in itself. */
-export interface Failure {
-  readonly member: Member;
-  readonly exitCode: number | null;
-  readonly message: string;
-  readonly at: number;
-}
 
 /**
  * Finds the failure to charge, if any. While a member is known to be lost or doomed, the others' failures are its doing.

@@ -5,7 +5,8 @@ import { badInput } from './failure.ts';
 import { readJsonLines } from './json-lines.ts';
 import { TITLES } from './published.ts';
 import { parseQuestions, type Question, questionId, vicuna80 } from './questions.ts';
-import { asUri, openStorage, type Storage } from './storage.ts';
+import { asUri, openStorage } from './storage.ts';
+import type { Storage } from './storage-contract.ts';
 
 // An evaluation as files: question.jsonl, model.jsonl, answer/*.jsonl, review/**/*.jsonl. The blog's archive has this form, and so has what
 // a run writes.

@@ -7,7 +7,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Failure, storageFailed } from './failure.ts';
-import { MAX_FILE_BYTES, type Storage, tooLarge } from './storage.ts';
+import { MAX_FILE_BYTES, type Storage, tooLarge } from './storage-contract.ts';
 
 const CONNECT_MS = 5_000;
 const REQUEST_MS = 60_000;

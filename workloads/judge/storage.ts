@@ -3,20 +3,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { badConfiguration, badInput, Failure, storageFailed } from './failure.ts';
-
-/** Largest file that is read, bytes. */
-export const MAX_FILE_BYTES = 256 * 1_024 * 1_024;
-
-/** What lies below one URI. Paths are relative to it, with `/`. Rejects with a Failure when the storage fails. */
-export interface Storage {
-  readonly uri: string;
-  /** The whole content; null when there is no such file. */
-  read(path: string): Promise<Buffer | null>;
-  /** Readers see all of it or nothing, also when this process dies meanwhile. */
-  write(path: string, content: string | Uint8Array): Promise<void>;
-  /** Paths of all files below a directory ('' is the whole). */
-  list(directory: string): Promise<string[]>;
-}
+import { MAX_FILE_BYTES, type Storage, tooLarge } from './storage-contract.ts';
 
 /** Part of the name of a file that is being written. */
 const PART = '.part-';
@@ -107,8 +94,5 @@ async function openParent(place: string): Promise<{ storage: Storage; name: stri
 }
 
 export const asUri = (place: string) => (/^[a-z][a-z0-9+.-]*:\/\//.test(place) ? place : pathToFileURL(resolve(place)).href);
-
-export const tooLarge = (what: string, bytes: number) =>
-  badInput(`${what} is too large: ${bytes} bytes, at most ${MAX_FILE_BYTES} are read`);
 
 const isMissing = (error: unknown) => ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -5,7 +5,7 @@ import type { About } from '../data.ts';
 import { toJsonLines } from '../json-lines.ts';
 import type { Question } from '../questions.ts';
 import { parseRating, parseScores } from '../review-parser.ts';
-import type { Storage } from '../storage.ts';
+import type { Storage } from '../storage-contract.ts';
 import type { MadeReview } from './collect-reviews.ts';
 import type { Part } from './parts.ts';
 import type { PlannedReview } from './review-request.ts';

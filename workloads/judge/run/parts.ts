@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Storage } from '../storage.ts';
+import type { Storage } from '../storage-contract.ts';
 import { concurrently } from './concurrently.ts';
 import { NO_USAGE, plus, type Usage } from './ledger.ts';
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .session import Session
+if TYPE_CHECKING:
+    from .session import Session  # which makes the callback
 
 
 class SessionCallback(TrainerCallback):
