@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -206,25 +206,29 @@ def test_killed_with_all_its_processes_it_goes_on(source, prepared, tmp_path):
     file = tmp_path / "config.json"
     value = {"sources": [{"uri": source}], "tokenizer": "file:///none", "output": f"file://{output}", **MIXED}
     file.write_text(json.dumps(value))
+    # When the first part is done it says so, and waits to be killed.
     script = (
-        "import sys; from samples import tokenizer; from vicuna_data import __main__ as program, records\n"
+        "import sys; from samples import tokenizer; from vicuna_data import __main__ as program, pool, records\n"
+        "run = pool.Pool.run\n"
+        "def until_the_first(*arguments):\n"
+        "    next(run(*arguments)); print('one is done', flush=True); sys.stdin.read()\n"
+        "pool.Pool.run = until_the_first\n"
         "records.BATCH_RECORDS = 12; program.load_tokenizer = lambda uri: tokenizer()\n"
         f"sys.argv = ['x', 'prepare', '--config', {str(file)!r}, '--workers', '2']\n"
         "if __name__ == '__main__': program.main()"
     )
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = subprocess.Popen([sys.executable, "-c", script], env=child_environment(), **quiet)
-    deadline = time.monotonic() + 60
-    while not list(output.glob("work/*/clean-*.json")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-    assert len(children) >= 2
-    started.send_signal(signal.SIGKILL)
-    started.wait()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", script], env=child_environment(), **pipes) as started:
+        assert started.stdout.readline() == b"one is done\n"
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        assert len(children) >= 2
+        ends = [os.pidfd_open(int(pid)) for pid in children]
+        started.send_signal(signal.SIGKILL)
     assert started.returncode == -signal.SIGKILL and not (output / CARD).exists()
-    while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)  # no process is left behind
+    assert list(output.glob("work/*/clean-*.json"))
+    for end in ends:  # no process is left behind
+        assert select.select([end], [], [], 60)[0]
+        os.close(end)
     run(source, output, **MIXED)
     assert same(content_of(output), content_of(prepared[0]), output, prepared[0])
 
