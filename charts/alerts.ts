@@ -152,7 +152,7 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
         meaning: 'Its retries are used up; it does not go on by itself. Its last checkpoint is kept.',
         steps: [
           '`kubectl describe vicunatraining NAME`: condition Failed says why, events what happened before.',
-          'Repair the cause and apply the training under a new name with the same `checkpoint.storage`: it goes on from the last checkpoint.',
+          'Repair the cause and apply the training under a new name with the same `checkpoint.storage` and the `checkpoint.resumeFrom` that the condition’s message names: it goes on from there.',
         ],
       },
       {

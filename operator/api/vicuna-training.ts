@@ -306,6 +306,12 @@ const placement = z
   .prefault({})
   .describe('placement: where and at what price to run.');
 
+const CHECKPOINT_NAME: Form = {
+  pattern: /^step-\d{8,12}-g\d{1,9}$/,
+  maxLength: 32,
+  sentence: 'no name of a checkpoint: give that of its directory, such as step-00000400-g3',
+};
+
 const checkpoint = z
   .strictObject({
     storage: formed(
@@ -322,6 +328,10 @@ const checkpoint = z
       .boolean()
       .default(false)
       .describe('finalSaveOnDelete: hold a deletion back until a last checkpoint is committed. Default: false.'),
+    resumeFrom: formed(
+      CHECKPOINT_NAME,
+      'resumeFrom: a checkpoint in storage that an earlier training has left, such as step-00000400-g3; this one goes on from it. Immutable. Default: none; then storage must hold no checkpoint.',
+    ).optional(),
   })
   .describe('checkpoint: where and how often to save.')
   .meta({
@@ -330,6 +340,11 @@ const checkpoint = z
         rule: 'self.storage == oldSelf.storage',
         message: 'spec.checkpoint.storage is fixed once the object exists: create a new object under another name instead',
         fieldPath: '.storage',
+      },
+      {
+        rule: 'has(self.resumeFrom) == has(oldSelf.resumeFrom) && (!has(self.resumeFrom) || self.resumeFrom == oldSelf.resumeFrom)',
+        message: 'spec.checkpoint.resumeFrom is fixed once the object exists: create a new object instead',
+        fieldPath: '.resumeFrom',
       },
     ],
   });

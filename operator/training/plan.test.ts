@@ -35,6 +35,25 @@ describe('start', () => {
     expect(plan.remove.map((p) => p.name)).toEqual(['demo-g1-0']);
   });
 
+  it('goes on from an earlier training’s checkpoint, in generations after its, until it has one of its own', () => {
+    const checkpoint = { storage: 'pvc://shared/demo/', interval: '10steps', keep: 3, resumeFrom: 'step-00000400-g3' };
+    const w = new World({ checkpoint });
+    const resume = { step: 400, uri: 'file:///mnt/claims/shared/demo/step-00000400-g3' };
+    expect(w.step().create.map((p) => p.name)).toEqual(['demo-g4-0', 'demo-g4-1']);
+    w.start('demo-g4-0', 'demo-g4-1');
+    expect(w.step().world).toMatchObject({ generation: 4, resume });
+    w.lose('demo-g4-1');
+    w.step();
+    w.start('demo-g5-1');
+    expect(w.step().world).toMatchObject({ generation: 5, resume });
+    const own = { ...checkpointAt(410, w.now), generation: 5 };
+    w.report('demo-g4-0', { step: 412, resumedStep: 400, checkpoint: own });
+    w.lose('demo-g5-1');
+    w.step();
+    w.start('demo-g6-1');
+    expect(w.step().world).toMatchObject({ generation: 6, resume: { step: 410, uri: own.uri } });
+  });
+
   it('groups the new pods of a generation, also the ones made before, and lets the group go when they run', () => {
     const w = new World();
     expect(w.step().group).toEqual({ name: 'demo-g1', minCount: 2 });
@@ -339,6 +358,9 @@ describe("a program's own failure", () => {
     expect(w.status.phase).toBe('Failed');
     expect(w.condition('Failed')).toMatchObject({ status: 'True' });
     expect(w.condition('Failed')?.message).toContain('loss is not finite');
+    expect(w.condition('Failed')?.message).toMatch(
+      /mend the cause and create the training again with checkpoint\.resumeFrom: step-\d{8}-g\d+$/,
+    );
   });
 
   it('is also a resume at another step than told', () => {

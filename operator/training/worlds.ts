@@ -6,6 +6,7 @@ import { openRecords, resumedStep } from './interruptions.ts';
 import { hasStopped, healthOf, type Member, reportOf } from './members.ts';
 import { betterPlace, checkpointIntervalFor, choosePool, keepDecision, keepEstimate, shortageNote } from './placement.ts';
 import { podGroupName, workerPodName } from './pods.ts';
+import { lastGeneration, resumePoint } from './resume.ts';
 
 /** Longest that a planned change-over waits for the old world's save before it goes on without it. */
 const STOP_TIMEOUT_MS = 120_000;
@@ -162,7 +163,7 @@ function survivorsIn(d: Draft, pool: string): Member[] {
 
 function setNext(d: Draft, pool: string, capacity: 'spot' | 'onDemand', survivors: Member[], size: number, reason: StatusNextReason): void {
   // A name is never used twice, not even by a generation that never came into the status.
-  const generation = Math.max(d.status.generation ?? 0, ...[...d.state.pods.values()].map((p) => p.generation)) + 1;
+  const generation = Math.max(lastGeneration(d), ...[...d.state.pods.values()].map((p) => p.generation)) + 1;
   const run = d.state.training.metadata.name ?? '';
   const byRank = assignRanks(survivors, size);
   const members = Array.from({ length: size }, (_, rank) => ({ rank, pod: byRank.get(rank) ?? workerPodName(run, generation, rank) }));
@@ -304,8 +305,9 @@ function isReady(d: Draft, members: readonly Member[], makeBeforeBreak: boolean)
 
 /** The forming world becomes the published one; it resumes from the last committed checkpoint, and workers outside it go. */
 function promote(d: Draft): void {
-  const { world, next, checkpoint } = d.status;
+  const { world, next } = d.status;
   if (!next) return;
+  const resume = resumePoint(d);
   const stoppedStep = Math.max(
     0,
     d.status.progress?.step ?? 0,
@@ -319,7 +321,7 @@ function promote(d: Draft): void {
     startedAt: isoTime(d.now),
     stoppedStep,
     checkpointInterval: checkpointIntervalFor(d),
-    ...(checkpoint ? { resume: { step: checkpoint.step, uri: checkpoint.uri } } : {}),
+    ...(resume ? { resume } : {}),
   };
   for (const record of openRecords(d)) record.replacedAt ??= isoTime(d.now);
   if (next.reason === 'start' || next.pool !== world?.pool) d.observations.push({ pool: next.pool, kind: 'launched' });

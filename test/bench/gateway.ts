@@ -199,7 +199,7 @@ function ms(seconds: number): string {
 }
 
 function nginxConfig(directory: string, port: number, worker: number): string {
-  return `worker_processes 1; pid ${directory}/nginx.pid; error_log /dev/null;
+  return `master_process off; pid ${directory}/nginx.pid; error_log /dev/null;
 events { worker_connections 1024; }
 http {
   access_log off; client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};

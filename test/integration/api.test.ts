@@ -325,6 +325,10 @@ describe('a VicunaTraining that exists', () => {
       [{ dataset: { uri: null, name: 'sharegpt' } }, `spec.dataset ${FIXED}`],
       [{ recipe: { overrides: { seed: 1 } } }, `spec.recipe ${FIXED}`],
       [{ checkpoint: { storage: 's3://elsewhere/x' } }, `spec.checkpoint.storage ${FIXED}`],
+      [
+        { checkpoint: { resumeFrom: 'step-00000400-g3' } },
+        'spec.checkpoint.resumeFrom is fixed once the object exists: create a new object instead',
+      ],
       [{ managedBy: 'somebody.else/controller' }, `spec.managedBy ${FIXED}`],
     ] as const) {
       expect(await refusal(patch('fixed', change)), JSON.stringify(change)).toContain(sentence);

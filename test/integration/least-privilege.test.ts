@@ -248,6 +248,12 @@ async function finishTasks(): Promise<void> {
   await until('results in Prometheus', 30_000, async () => (await ask(found)) > 0);
 }
 
+/** A dataset for which something is missing. */
+async function waitingDataset(): Promise<void> {
+  await client.create(DATASET, dataset('waits', { ...ON_POOL, 'spec.credentials': [{ name: 'not-there' }] }));
+  await until('a task that is pending', 30_000, async () => (await ask('vicuna_task_pending{name="waits"}')) > 0);
+}
+
 /** A dataset that is half done, and then some more. */
 async function startDataset(): Promise<void> {
   await client.create(DATASET, dataset(UNDER_WAY, ON_POOL));
@@ -266,6 +272,7 @@ describe('on the real Prometheus', () => {
     gang.release();
     await finishTasks();
     await startDataset();
+    await waitingDataset();
     await until('complete', 60_000, async () => (await gang.status())?.phase === 'Complete');
     await until('a live price', 60_000, async () => (await ask('vicuna_pool_price_read_timestamp_seconds > 0')) > 0);
   }, 240_000);

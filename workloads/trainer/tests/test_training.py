@@ -227,6 +227,28 @@ def test_a_changed_dataset_is_not_resumed(ranks):
     assert "cannot be resumed" in ranks.ended[0][1]
 
 
+def test_a_storage_with_another_trainings_checkpoints_is_not_begun_in(ranks):
+    """A new training there has to say that it goes on from them; its model is then exported anew, though of the same step."""
+    ranks.recipe["maxSteps"] = 4
+    ranks.start(2, interval={"steps": 2})
+    assert ranks.wait_end() == [0, 0]
+    names = sorted(path.name for path in ranks.storage.glob("step-*"))
+    assert names == ["step-00000002-g1", "step-00000004-g1"]
+    ranks.generation = 0
+    ranks.start(2)
+    assert ranks.wait_end() == [64, 64]
+    assert "create the training with checkpoint.resumeFrom: step-00000004-g1 to go on from it" in ranks.ended[0][1]
+    assert sorted(path.name for path in ranks.storage.glob("step-*")) == names
+    model = ranks.storage / "model"
+    before = [path.read_bytes() for path in sorted(model.glob("*.safetensors"))]
+    ranks.recipe["learningRate"] = 0.1
+    ranks.generation = 1
+    ranks.start(2, {"step": 2, "uri": f"{ranks.storage_uri}/step-00000002-g1"})
+    assert ranks.wait_end() == [0, 0]
+    assert json.loads((model / MANIFEST).read_text())["checkpoint"] == "step-00000004-g2"
+    assert [path.read_bytes() for path in sorted(model.glob("*.safetensors"))] != before
+
+
 def test_parse_name():
     assert parse_name("step-00000012-g3") == (12, 3)
     assert parse_name("step-00000012-g3.incomplete") is None

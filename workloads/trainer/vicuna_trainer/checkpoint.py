@@ -90,6 +90,11 @@ class Checkpointer:
         self.protected: Callable[[], set[str]] = set
 
     @property
+    def last(self) -> str | None:
+        """Name of the last checkpoint that was committed, or of the one that training resumed from."""
+        return self._parent
+
+    @property
     def group(self) -> dist.ProcessGroup:
         """The gloo group that saving has to itself; free while nothing is being saved."""
         return self._group

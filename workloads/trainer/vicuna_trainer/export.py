@@ -26,11 +26,11 @@ DIRECTORY = "model"
 
 
 @torch.no_grad()
-def export_model(storage: Storage, model: Any, tokenizer: Any, config: Config, step: int) -> None:
-    """Writes the model; called by all ranks. Adapters are added to their layers, or written alone in PEFT's form, as told.
+def export_model(storage: Storage, model: Any, tokenizer: Any, config: Config, step: int, checkpoint: str | None) -> None:
+    """Writes the model of `checkpoint`; called by all ranks.
 
-    Needs memory and scratch space for one shard of 4 GiB, not for the model. The manifest is written last, as for a checkpoint.
-    Raises OSError on rank 0 when the storage fails.
+    Adapters are added to their layers, or written alone in PEFT's form, as told. Needs memory and scratch space for one shard of
+    4 GiB, not for the model. The manifest is written last, as for a checkpoint. Raises OSError on rank 0 when the storage fails.
     """
     directory = f"{DIRECTORY}{INCOMPLETE}" if storage.can_rename else DIRECTORY
     writer = _Shards(storage, directory) if dist.get_rank() == 0 else None
@@ -58,7 +58,9 @@ def export_model(storage: Storage, model: Any, tokenizer: Any, config: Config, s
         tokenizer.save_pretrained(scratch)
         for path in sorted(Path(scratch).iterdir()):
             writer.upload(path, path.name)
-    write_manifest(storage, directory, {"version": 1, "step": step, "files": writer.files, "savedAt": now()})
+    write_manifest(
+        storage, directory, {"version": 1, "step": step, "checkpoint": checkpoint, "files": writer.files, "savedAt": now()}
+    )
     if storage.can_rename:
         storage.delete(DIRECTORY)
         storage.rename(directory, DIRECTORY)
@@ -70,10 +72,10 @@ def _parameters(model: Any, lora: Lora | None) -> Iterator[tuple[str, torch.Tens
     return adapter_parameters(model) if lora.export == "adapter" else merged_parameters(model, lora)
 
 
-def is_exported(storage: Storage, step: int) -> bool:
-    """Whether the model of `step` lies there complete. Raises OSError."""
+def is_exported(storage: Storage, checkpoint: str | None) -> bool:
+    """Whether the model of this checkpoint lies there complete. Raises OSError."""
     try:
-        return json.loads(storage.read(f"{DIRECTORY}/{MANIFEST}")).get("step") == step
+        return json.loads(storage.read(f"{DIRECTORY}/{MANIFEST}")).get("checkpoint") == checkpoint
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
 

@@ -41,7 +41,7 @@ from .exits import (
     TrainingError,
 )
 from .export import export_model, is_exported
-from .manifest import parse_name, report_of, verify
+from .manifest import committed, parse_name, report_of, verify
 from .model import build_model, fetch_model, learning_rate_factor, load_base_weights, load_tokenizer, model_summary
 from .order import DataOrder
 from .packing import Sequences
@@ -90,8 +90,9 @@ class Trainer:
                 self.checkpointer.start(self.step, self.model, self.optimizer, self._about())
             self._validate()
         self._save_for_certain(FINAL_SAVE_ATTEMPTS)
-        if not is_exported(self.storage, self.step):
-            export_model(self.storage, self.model, self.tokenizer, self.config, self.step)
+        final = self.checkpointer.last
+        if not is_exported(self.storage, final):
+            export_model(self.storage, self.model, self.tokenizer, self.config, self.step, final)
         self.checkpointer.close()
         dist.barrier(group=self.checkpointer.group)
         return "succeeded"
@@ -317,10 +318,23 @@ def prepare(config: Config, session: Session) -> Trainer:
     if parent is None or recipe.lora is not None:
         source = load_base_weights(model, model_directory, recipe.seed)
     if parent is None:
+        if session.generation == 1:
+            _refuse_used(storage, checkpointer.group)
         _say(f"{model_summary(model)}, weights from {config.model if source == 'file' else f'seed {recipe.seed}'}.")
     else:
         _resume(trainer, parent)
     return trainer
+
+
+def _refuse_used(storage: Storage, group: dist.ProcessGroup) -> None:
+    """A training that begins must not mix its checkpoints with another's, whose work would then be lost."""
+    found = _on_rank_0(lambda: committed(storage), group)
+    if found:
+        raise TrainingError(
+            BAD_CONFIGURATION,
+            f"{storage.uri} holds checkpoints of an earlier training, the last one {found[-1]}: create the training with "
+            f"checkpoint.resumeFrom: {found[-1]} to go on from it, or with another checkpoint.storage to begin anew.",
+        )
 
 
 def _resume(trainer: Trainer, name: str) -> None:
