@@ -26,6 +26,7 @@ const SUITES: readonly Suite[] = [
   { name: 'python', run: () => pytest() },
   { name: 'infra', run: () => vitest('infra') },
   { name: 'clients', run: () => vitest('clients') },
+  { name: 'images', run: () => vitest('images') },
   { name: 'integration', run: () => vitest('integration') },
   { name: 'e2e', run: () => vitest('e2e') },
 ];
