@@ -5,6 +5,8 @@ import { attempt, run } from '../cluster/run.ts';
 
 /** Everything of these builds: images, layers, what is unpacked of them, and the package managers' caches. The machine's own images are left alone. */
 export const BUILDS = join(CACHE, 'image-builds');
+/** What one run of the tests needs. */
+export const SCRATCH = join(BUILDS, 'scratch');
 const STORE = ['--root', join(BUILDS, 'store'), '--runroot', join(BUILDS, 'run'), '--storage-driver', 'overlay'];
 
 export async function buildah(...args: string[]): Promise<string> {
@@ -62,9 +64,9 @@ export async function configOf(image: string): Promise<{ User: string; Entrypoin
   return JSON.parse(await buildah('inspect', '--type', 'image', image)).OCIv1.config;
 }
 
-/** Takes away containers that an earlier run left, and images without a name: layers of builds that have changed since. */
+/** Takes away what a run leaves, whether it ended or was killed: containers, files, and images without a name, as layers of earlier builds are. */
 export async function tidy(): Promise<void> {
   await attempt('buildah', [...STORE, 'rm', '--all']);
   await buildah('rmi', '--prune');
-  rmSync(join(BUILDS, 'containers'), { recursive: true, force: true });
+  rmSync(SCRATCH, { recursive: true, force: true });
 }

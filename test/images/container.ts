@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { attempt, Fatal, until } from '../cluster/run.ts';
-import { BUILDS, configOf, withFiles } from './buildah.ts';
+import { BUILDS, configOf, SCRATCH, withFiles } from './buildah.ts';
 
 const RUNC = ['--root', join(BUILDS, 'runc')];
 
@@ -42,7 +42,7 @@ export function runImage(image: string, start: Start = {}): Promise<Ended> {
 export function whileRunning<T>(image: string, start: Start, work: (container: Running) => Promise<T>): Promise<T> {
   return withFiles(image, async (root) => {
     const id = `vicuna-${randomUUID()}`;
-    const bundle = join(BUILDS, 'containers', id);
+    const bundle = join(SCRATCH, id);
     mkdirSync(bundle, { recursive: true });
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(runtimeConfig(await configOf(image), root, start)));
     const child = spawn('runc', [...RUNC, 'run', '--bundle', bundle, id], { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,6 +1,6 @@
 // The Dockerfiles, built without a registry: their bases are stand-ins made of Debian's packages and this machine's Node, and the trainer
 // and the engine find the gigabytes of torch and CUDA in a mount instead of their image. All else is built and run as it is released.
-import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensurePackages } from '../cluster/apt.ts';
@@ -10,7 +10,7 @@ import { ROOT } from '../cluster/paths.ts';
 import { pythonSitePackages } from '../cluster/python.ts';
 import { CONVERSATIONS, tinyModel } from '../demo/stage.ts';
 import { BASES, ensureBases } from './bases.ts';
-import { BUILDS, build, tidy } from './buildah.ts';
+import { BUILDS, build, SCRATCH, tidy } from './buildah.ts';
 import { runImage, whileRunning } from './container.ts';
 import { heavyPackages, writeLightContext } from './context.ts';
 import { filesOf } from './files.ts';
@@ -50,8 +50,9 @@ describe.skipIf(obstacle() !== null)(`the images (${obstacle() ?? 'built here'})
     await ensurePackages(PACKAGES);
     mkdirSync(BUILDS, { recursive: true });
     release = await hold(join(BUILDS, '.lock'));
-    directory = mkdtempSync(join(BUILDS, 'test-'));
     await tidy();
+    mkdirSync(SCRATCH);
+    directory = mkdtempSync(join(SCRATCH, 'test-'));
     await ensureBases();
     light = join(directory, 'light');
     writeLightContext(light);
@@ -61,9 +62,8 @@ describe.skipIf(obstacle() !== null)(`the images (${obstacle() ?? 'built here'})
   }, 900_000);
 
   afterAll(async () => {
-    if (release === undefined) return;
+    if (release === undefined) return; // nothing has begun
     await tidy();
-    rmSync(directory, { recursive: true, force: true });
     release();
   }, 60_000);
 
