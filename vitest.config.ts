@@ -32,6 +32,10 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      // The images, built from their Dockerfiles and run; needs root.
+      {
+        test: { name: 'images', include: ['test/images/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false },
+      },
       // The clouds' infrastructure: with mocks, and by the real pulumi command against clouds that are not there.
       { test: { name: 'infra', include: ['{infra,test/infra}/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2 } },
       // Long runs against the whole of a behaviour, such as a crash at every write; `npm run soak`, not part of `npm test`.

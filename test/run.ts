@@ -1,4 +1,4 @@
-// `npm test`: lint, types, unit, Python, integration and end-to-end tests, one after the other. The last line counts them all.
+// `npm test`: lint, types, unit, Python, image, integration and end-to-end tests, one after the other. The last line counts them all.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,6 +26,7 @@ const SUITES: readonly Suite[] = [
   { name: 'python', run: () => pytest() },
   { name: 'infra', run: () => vitest('infra') },
   { name: 'clients', run: () => vitest('clients') },
+  { name: 'images', run: () => vitest('images') },
   { name: 'integration', run: () => vitest('integration') },
   { name: 'e2e', run: () => vitest('e2e') },
 ];

@@ -5,16 +5,14 @@ import { buildOperator, OPERATOR_FLAGS } from '../../operator/build.ts';
 import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
 import { buildJudge } from '../../workloads/judge/build.ts';
 import { buildNotifier, NOTIFIER_FLAGS } from '../../workloads/notifier/build.ts';
+import { debianRoot, IMAGES } from './debian.ts';
 import { withLock } from './lock.ts';
-import { CACHE, ROOT } from './paths.ts';
+import { ROOT } from './paths.ts';
 import { run } from './run.ts';
 import { inScratch } from './scratch.ts';
 
-/** Packages of the base image: an interpreter for pods whose heavy packages are mounted from the machine. */
-const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busybox-static';
-/** Nothing in a pod reads these; every node unpacks what is left out a moment sooner. */
-const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
-const IMAGES = join(CACHE, 'images');
+/** Packages of the base image, Debian 12: an interpreter for pods whose heavy packages are mounted from the machine. */
+export const BASE_PACKAGES = 'python3-minimal,libpython3.11-stdlib,ca-certificates,busybox-static';
 
 /** An archive for `ctr images import`: pause, and the project's own programs. Built without a registry. */
 export function ensureImages(): Promise<string> {
@@ -22,7 +20,7 @@ export function ensureImages(): Promise<string> {
 }
 
 async function makeImages(): Promise<string> {
-  const base = await ensureBase();
+  const base = await debianRoot(BASE_PACKAGES);
   const python = (room: string, name: string) => directoryLayer(join(ROOT, 'workloads', room, name), `opt/vicuna/${name}`);
   const trainer = await python('trainer', 'vicuna_trainer');
   const engine = await python('engine', 'vicuna_engine');
@@ -68,23 +66,6 @@ interface Image {
   readonly layers: readonly string[];
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-}
-
-/** The root file system of Debian 12 with Python, as a tar. */
-async function ensureBase(): Promise<string> {
-  const key = createHash('sha256')
-    .update(BASE_PACKAGES + LEFT_OUT)
-    .digest('hex')
-    .slice(0, 12);
-  const target = join(IMAGES, `base-${key}.tar`);
-  if (existsSync(target)) return target;
-  const what = ['--variant=minbase', `--include=${BASE_PACKAGES}`, ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`)];
-  await inScratch(IMAGES, async (scratch) => {
-    const tar = join(scratch, 'rootfs.tar');
-    await run('mmdebstrap', ['--quiet', ...what, 'bookworm', tar], { env: { SOURCE_DATE_EPOCH: '0' } });
-    renameSync(tar, target);
-  });
-  return target;
 }
 
 /** A program, built as its image has it. */

@@ -1,11 +1,11 @@
-# The data pipeline, without CUDA’s kernels.
+# The data pipeline: a tokenizer needs no torch.
 # The release gives the base with its digest. x86-64 only: the lock file is for that.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
-COPY workloads/requirements-cpu.lock requirements.lock
-RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv /opt/venv && \
-    /opt/venv/bin/pip install --no-deps --require-hashes --only-binary :all: --no-compile -r requirements.lock
+COPY workloads/requirements-data.lock requirements.lock
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv --without-pip /opt/venv && \
+    python3 -m pip --python /opt/venv/bin/python3 install --no-deps --require-hashes --only-binary :all: --no-compile -r requirements.lock
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=dev

@@ -4,8 +4,8 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
 COPY workloads/requirements.lock requirements.lock
-RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv /opt/venv && \
-    /opt/venv/bin/pip install --no-deps --require-hashes --only-binary :all: --no-compile -r requirements.lock
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv --without-pip /opt/venv && \
+    python3 -m pip --python /opt/venv/bin/python3 install --no-deps --require-hashes --only-binary :all: --no-compile -r requirements.lock
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=dev
@@ -25,7 +25,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
-    HOME=/tmp
+    HOME=/tmp \
+    USER=vicuna
 WORKDIR /tmp
 USER 1000:1000
 ENTRYPOINT ["python3", "-m", "vicuna_engine"]

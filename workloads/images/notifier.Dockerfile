@@ -5,10 +5,14 @@ ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${NODE_IMAGE} AS node
 
-FROM --platform=${BUILDPLATFORM} ${NODE_IMAGE} AS build
+FROM --platform=${BUILDPLATFORM} ${NODE_IMAGE} AS packages
+# What is bundled is listed here, where it can still be told apart.
+ARG BUILDKIT_SBOM_SCAN_STAGE=true
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
-RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --prefer-offline
+
+FROM packages AS build
 COPY operator operator
 COPY workloads/notifier workloads/notifier
 RUN node -e "import('/src/workloads/notifier/build.ts').then((m) => m.buildNotifier('/out'))"
@@ -27,4 +31,4 @@ COPY --from=build /out /opt/vicuna/notifier
 ENV HOME=/tmp
 USER 1000:1000
 EXPOSE 9814
-ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=1", "--max-old-space-size=16", "/opt/vicuna/notifier/main.cjs"]
+ENTRYPOINT ["/usr/local/bin/node", "--jitless", "--max-semi-space-size=1", "--max-old-space-size=16", "/opt/vicuna/notifier/main.cjs"]
