@@ -7,7 +7,7 @@ import { buildGateway, GATEWAY_FLAGS } from '../../workloads/gateway/build.ts';
 import { freePorts } from '../cluster/control-plane.ts';
 import { until } from '../cluster/run.ts';
 
-export const GATEWAY_SETTINGS = { seconds: 3, warmUpSeconds: 1, connections: [1, 16, 256], kinds: ['short', 'long', 'stream'] };
+export const GATEWAY_SETTINGS = { seconds: 3, warmUpSeconds: 1, connections: [1, 16, 256], kinds: ['short', 'long', 'stream'], bursts: 5 };
 
 export interface LoadFigures {
   readonly perSecond: number;
@@ -176,9 +176,12 @@ export async function benchGateway(say: (line: string) => void): Promise<Record<
           );
         }
       }
-      const paced = await load(port, 'paced', 64, GATEWAY_SETTINGS.seconds);
-      figures[`${name} paced 64 firstByteP99`] = paced.firstByteP99;
-      say(`${name.padEnd(9)} paced     64 streams      first byte p99 ${ms(paced.firstByteP99)}`);
+      // All streams begin at once: one burst alone tells little.
+      const bursts: number[] = [];
+      for (let i = 0; i < GATEWAY_SETTINGS.bursts; i++) bursts.push((await load(port, 'paced', 64, 1)).firstByteP99);
+      const median = bursts.toSorted((a, b) => a - b)[Math.floor(bursts.length / 2)] ?? 0;
+      figures[`${name} paced 64 firstByteP99`] = median;
+      say(`${name.padEnd(9)} paced     64 streams      first byte p99 ${ms(median)}`);
     }
     const of = (name: string, what: string) => figures[`${name} ${what}`] ?? 0;
     figures.gatewayOfBareNode = of('gateway', 'short 16 perSecond') / of('bareNode', 'short 16 perSecond');
