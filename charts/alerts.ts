@@ -233,7 +233,7 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
         meaning: 'It has not begun, and what waits for it waits on.',
         steps: [
           `${DESCRIBE_TASK}: condition Placed, of a release Released, names what is missing.`,
-          'MissingSecret, MissingServing: create it, or correct its name or that of the model; the task then starts by itself.',
+          'MissingSecret, MissingServing, MissingEvaluation: create it, or correct its name or that of the model; the task then starts by itself.',
           'GateRefused: the model is not as good as `spec.release.gate` asks for. Train anew, or change the gate.',
         ],
       },
@@ -307,7 +307,7 @@ export const ALERT_GROUPS: readonly AlertGroup[] = [
           'None: `kubectl -n vicuna-system describe daemonset`. The node may have a taint that `notifier.tolerations` lack or not the labels of `notifier.nodeSelector`, or a quota or policy refuses the pod.',
           'Pending, or it cannot start: `kubectl describe pod` and `kubectl logs` say why; on a full node it needs its `notifier.priorityClassName`.',
           'It runs: then it is Prometheus that does not see it. Port 9814 of nodes must let it in (`notifier.port`), and a PodMonitor name it (`monitoring.notifier`).',
-          'Notifiers were taken away on purpose: it is silent six hours later.',
+          'Notifiers were taken away on purpose: it is silent six hours later. From some nodes only, where something else marks them: silence it for these in Alertmanager.',
         ],
       },
       {

@@ -330,7 +330,7 @@ const checkpoint = z
       .describe('finalSaveOnDelete: hold a deletion back until a last checkpoint is committed. Default: false.'),
     resumeFrom: formed(
       CHECKPOINT_NAME,
-      'resumeFrom: a checkpoint in storage that an earlier training has left, such as step-00000400-g3; this one goes on from it. Immutable. Default: none; then storage must hold no checkpoint.',
+      'resumeFrom: a checkpoint in storage that an earlier training has left, such as step-00000400-g3; this one goes on from it; for the built-in trainer. Immutable. Default: none; then storage must hold no checkpoint.',
     ).optional(),
   })
   .describe('checkpoint: where and how often to save.')
@@ -453,7 +453,7 @@ const spec = z
       .default([])
       .meta({ 'x-kubernetes-list-type': 'atomic' })
       .describe(
-        'retry rules by cause, the first that fits counts. Default: interruptions and capacity unlimited, 3 errors an hour, 5 bad nodes.',
+        'retry rules by cause, the first that fits counts. Default: interruptions and capacity unlimited, 3 errors an hour (none of exit code 64), 5 bad nodes.',
       ),
     suspend: z.boolean().default(false).describe('suspend: save, free all nodes, and wait until it is false again. Default: false.'),
     ttlAfterFinished: duration('ttlAfterFinished after which a finished training is deleted; 0s deletes it at once. Default: never.', {

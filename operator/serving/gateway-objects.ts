@@ -99,7 +99,8 @@ export function gatewayConfig(serving: VicunaServing): z.input<typeof gatewayCon
     workers: workers.map((w, i) => ({
       url: w.url,
       models: w.models,
-      engine: w.engine,
+      // A gateway of an earlier version knows no such field.
+      ...(w.engine === 'custom' ? {} : { engine: w.engine }),
       ...(w.secret ? { keyFile: `${SECRETS}/worker-${i}/token` } : {}),
     })),
     ...(gateway.registration ? { registration: { secretFile: `${SECRETS}/registration/token` } } : {}),

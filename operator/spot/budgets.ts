@@ -31,6 +31,8 @@ export type Verdict =
 /** Interruptions and missing capacity are no failures; a program that fails three times an hour will fail a fourth time. */
 const DEFAULT_RULES: readonly RetryRule[] = [
   { on: ['interruption', 'capacity'], limit: 'unlimited' },
+  // The trainer's word that its configuration cannot work (workloads/trainer/vicuna_trainer/exits.py): no repetition changes that.
+  { on: ['error'], exitCodes: [64], limit: 0 },
   { on: ['error'], limit: 3, windowSeconds: 3_600 },
   { on: ['node'], limit: 5 },
 ];

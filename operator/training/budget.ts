@@ -1,7 +1,7 @@
 import { durationSeconds } from '../api/duration.ts';
 import { charge, isUnlimited, type RetryCause, type RetryHistory, type RetryRule, timeSpentAt, type Verdict } from '../spot/budgets.ts';
 import { type Draft, type Failure, isoTime } from './draft.ts';
-import { resumePoint } from './resume.ts';
+import { resumeWords } from './resume.ts';
 
 /** Exit code of the trainer's processes when another one of the gang was lost (workloads/trainer/vicuna_trainer/exits.py). */
 const PEER_LOST = 69;
@@ -90,9 +90,7 @@ function failTraining(d: Draft, words: string, verdict: string): true {
   d.phase = 'Failed';
   d.isOver = true;
   delete d.status.next;
-  const name = resumePoint(d)?.uri.split('/').at(-1);
-  const again = name === undefined ? 'create the training again' : `create the training again with checkpoint.resumeFrom: ${name}`;
-  const message = `${words}. ${verdict}: mend the cause and ${again}`;
+  const message = `${words}. ${verdict}: mend the cause and create the training again${resumeWords(d)}`;
   d.condition('Failed', 'True', 'RetriesExhausted', message);
   d.condition('Running', 'False', 'Failed', 'the training has failed');
   d.event('Warning', 'Failed', words);

@@ -349,6 +349,34 @@ describe("a program's own failure", () => {
     expect(w.status.world?.generation).toBe(2);
   });
 
+  it('ends the training at once when its configuration cannot work, unless the spec says otherwise', () => {
+    const failed = (spec: object) => {
+      const w = new World({ ...spec });
+      w.step();
+      w.start('demo-g1-0', 'demo-g1-1');
+      w.step();
+      w.report('demo-g1-0', { state: 'failed', step: 0, exitCode: 64, message: 'the storage holds checkpoints of an earlier training' });
+      w.now += 6_100;
+      w.report('demo-g1-1', { state: 'starting', step: 0 });
+      w.step();
+      return w;
+    };
+    expect(failed({}).condition('Failed')?.message).toMatch(/an earlier training.*: mend the cause and create the training again$/);
+    expect(failed({ retry: [{ causes: ['error'], limit: 1 }] }).status.phase).not.toBe('Failed');
+  });
+
+  it('names the last checkpoint of a program that has names of its own for them', () => {
+    const w = new World({ retry: [{ causes: ['error'], limit: 0 }] }).running(25);
+    const checkpoint = { ...checkpointAt(20, w.now), uri: 's3://ckpt/demo/out/checkpoint-20' };
+    w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 1, message: 'x', checkpoint });
+    w.now += 6_100;
+    w.report('demo-g1-1', { step: 25 });
+    w.step();
+    expect(w.condition('Failed')?.message).toMatch(
+      /create the training again; the last checkpoint is s3:\/\/ckpt\/demo\/out\/checkpoint-20$/,
+    );
+  });
+
   it('ends the training when the budget is used up, with the program’s last words', () => {
     const w = new World({ retry: [{ causes: ['error'], limit: 0, window: '1h' }] }).running(25, 20);
     w.report('demo-g1-0', { state: 'failed', step: 25, exitCode: 65, message: 'loss is not finite at step 25' });

@@ -7,6 +7,7 @@ import { attributeFailures } from './failures.ts';
 import { openRecords, recordInterruptions, resumedStep, timeLegs } from './interruptions.ts';
 import { healthOf, reportOf } from './members.ts';
 import { planRelease } from './release.ts';
+import { resumePoint } from './resume.ts';
 import type { TrainingState } from './state.ts';
 import { collectCheckpoint, settleStatus } from './status.ts';
 import { worldForBoard } from './world-message.ts';
@@ -172,7 +173,7 @@ function keepToBudget(d: Draft): boolean {
   delete d.status.world;
   for (const pod of d.state.pods.values()) d.removePod(pod.name);
   d.isOver = true;
-  const step = d.status.checkpoint?.step;
+  const step = resumePoint(d)?.step;
   const message = `spec.placement.budget ($${d.spec.placement.budget}) is spent: raise it to go on ${step === undefined ? 'from the beginning' : `from step ${step}`}`;
   d.condition('Placed', 'False', 'BudgetSpent', message);
   if (wasRunning) d.event('Warning', 'BudgetSpent', message);

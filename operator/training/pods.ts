@@ -182,7 +182,7 @@ function environment(request: WorkerPodRequest, own: readonly V1EnvVar[]): V1Env
       ...(validation === undefined ? {} : { validation: { ...validation, uri: workerUri(validation.uri) } }),
     },
     recipe: resolveRecipe(training),
-    checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep },
+    checkpoint: { storage: workerUri(spec.checkpoint.storage), keep: spec.checkpoint.keep, owner: training.metadata.uid },
   };
   const variables: Record<string, string> = {
     VICUNA_TRAINING: `${training.metadata.namespace}/${training.metadata.name}`,

@@ -126,7 +126,7 @@ describe('the release of a training', () => {
   it('waits for its gate and says what for; a pod that runs is left alone', () => {
     const w = complete({ gate: { evaluation: 'blog', minRelativeQuality: 0.9 } });
     expect(w.step().releasePod).toBeNull();
-    expect(w.condition('Released')).toMatchObject({ reason: 'EvaluationNotReady', message: expect.stringContaining('does not exist') });
+    expect(w.condition('Released')).toMatchObject({ reason: 'MissingEvaluation', message: expect.stringContaining('does not exist') });
     const at = (relativeQuality: number) =>
       evaluation({
         phase: 'Complete',

@@ -85,9 +85,11 @@ function conclude(d: Draft, release: Release, plan: TaskPlan): void {
   d.wake(d.now);
 }
 
+const GATE_REASONS: ReadonlySet<string> = new Set(['MissingEvaluation', 'EvaluationNotReady', 'GateRefused']);
+
 /** The gate's own reasons are told as they are; those of placement are in the message. */
 function waitingReason(reason: string): string {
-  return reason === 'EvaluationNotReady' || reason === 'GateRefused' ? reason : 'Waiting';
+  return GATE_REASONS.has(reason) ? reason : 'Waiting';
 }
 
 /** Why the gate does not let the release pass, in one sentence, or null. */
@@ -95,7 +97,11 @@ export function gateProblem(gate: Release['gate'], evaluation: VicunaEvaluation 
   if (gate === undefined) return null;
   const subject = `spec.release.gate: VicunaEvaluation "${gate.evaluation}"`;
   const notReady = (words: string) => ({ reason: 'EvaluationNotReady', message: `${subject} ${words}` });
-  if (evaluation === null) return notReady('does not exist: create it, and the release goes on by itself when it is complete');
+  if (evaluation === null)
+    return {
+      reason: 'MissingEvaluation',
+      message: `${subject} does not exist: create it, and the release goes on by itself when it is complete`,
+    };
   const { phase, progress, comparisons = [], conditions } = evaluation.status ?? {};
   if (phase === 'Failed')
     return notReady(`has failed (${conditions?.find((c) => c.type === 'Failed')?.message ?? ''}): mend it and create it again`);

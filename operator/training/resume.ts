@@ -1,6 +1,9 @@
 import { workerUri } from '../pods/claims.ts';
 import type { Draft } from './draft.ts';
 
+/** The built-in trainer's name of a checkpoint. */
+const CHECKPOINT_NAME = /^step-(\d{8,12})-g(\d{1,9})$/;
+
 export interface ResumePoint {
   readonly step: number;
   readonly uri: string;
@@ -20,7 +23,15 @@ export function lastGeneration(d: Draft): number {
   return d.status.generation ?? earlierCheckpoint(d)?.generation ?? 0;
 }
 
+/** How another training goes on from here, as the end of a sentence. A program of the user's own names its checkpoints as it likes. */
+export function resumeWords(d: Draft): string {
+  const point = resumePoint(d);
+  if (point === null) return '';
+  const name = point.uri.split('/').at(-1) ?? '';
+  return CHECKPOINT_NAME.test(name) ? ` with checkpoint.resumeFrom: ${name}` : `; the last checkpoint is ${point.uri}`;
+}
+
 function earlierCheckpoint({ spec }: Draft): { step: number; generation: number } | null {
-  const [, step, generation] = /^step-(\d+)-g(\d+)$/.exec(spec.checkpoint.resumeFrom ?? '') ?? [];
+  const [, step, generation] = CHECKPOINT_NAME.exec(spec.checkpoint.resumeFrom ?? '') ?? [];
   return step === undefined ? null : { step: Number(step), generation: Number(generation) };
 }

@@ -36,7 +36,9 @@ export class ClientStream {
   /** Sends whole events; false when the client is slower than the worker: then wait for `drained`. */
   write(block: Buffer | string, worker?: Worker): boolean {
     this.bytes += block.length;
-    const { headersSent, socket, chunkedEncoding } = this.#response;
+    const { headersSent, socket, chunkedEncoding, writableEnded } = this.#response;
+    // An empty chunk would be the answer's end.
+    if (writableEnded || block.length === 0) return true;
     if (headersSent && chunkedEncoding && socket !== null) return socket.write(chunkOf(block));
     this.#begin(worker);
     return this.#response.write(block);
@@ -44,8 +46,8 @@ export class ClientStream {
 
   /** Resolves when the client can take more, or has gone. */
   async drained(signal: AbortSignal): Promise<void> {
-    const { socket } = this.#response;
-    if (socket !== null) await once(socket, 'drain', { signal }).catch(() => undefined);
+    // An answer that waits for the one before it on its connection has no socket yet, and is kept by the response.
+    await once(this.#response.socket ?? this.#response, 'drain', { signal }).catch(() => undefined);
   }
 
   /** A comment, for clients that asked for them; others never see one. */

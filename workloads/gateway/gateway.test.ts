@@ -121,6 +121,17 @@ describe('a worker that fails before it has begun', () => {
     }
   });
 
+  it('and whose key cannot be read is not noticed by the client', async () => {
+    await start();
+    const specs = stage.gateway.registry.all().map(({ spec }) => spec);
+    stage.gateway.registry.set(
+      'cluster',
+      specs.map((spec, i) => (i === 0 ? { ...spec, keyFile: '/nowhere/key' } : spec)),
+    );
+    for (let i = 0; i < 6; i++) expect((await stage.chat(`question ${i}`)).text).toBe(answerTo(`question ${i}`, 12).join(''));
+    expect(stage.workers[0]?.asked).toEqual([]);
+  });
+
   it('is left alone for a while after three failures', async () => {
     await start();
     const [first] = stage.workers;

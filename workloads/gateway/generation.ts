@@ -299,26 +299,35 @@ class Relay {
     const cutter = new EventCutter();
     const idleMs = this.#backend.limits.idleSeconds * 1000;
     const fail = (message: string) => {
-      if (timer !== null) clearTimeout(timer);
+      end();
       response.cancel();
       reject(new WorkerFailed(worker, message));
     };
-    const stalled = () => fail(`nothing for ${idleMs / 1000} s in the middle of its answer`);
+    // While the client is slow, the worker need not say anything.
+    const stalled = () => (paused ? timer?.refresh() : fail(`nothing for ${idleMs / 1000} s in the middle of its answer`));
     // The first piece may take as long as the request: the worker has other questions before it.
     let timer: NodeJS.Timeout | null = null;
     let done = false;
+    let paused = false;
+    let over = false;
+    const end = () => {
+      over = true;
+      if (timer !== null) clearTimeout(timer);
+    };
     const take = (chunk: Buffer) => {
       const block = cutter.push(chunk);
-      if (block === null || done) return;
+      if (block === null || done || over) return;
       if (!looksSound(block)) return fail('its answer makes no sense');
       if (block.includes('"error"') && saysError(block)) return fail('it gave its answer up');
       timer ??= setTimeout(stalled, idleMs);
       done = isDone(block);
-      if (pass(block)) return;
+      if (pass(block) || paused) return;
+      paused = true;
       response.pause();
-      clearTimeout(timer);
       void this.#stream.drained(this.#signal).then(() => {
-        timer = setTimeout(stalled, idleMs);
+        paused = false;
+        if (over) return;
+        timer?.refresh();
         response.resume();
       });
     };
@@ -333,7 +342,7 @@ class Relay {
       },
       end() {
         if (!done) return fail('its answer ended before it was done');
-        if (timer !== null) clearTimeout(timer);
+        end();
         resolve();
       },
       fail: (error) => fail(error.message),

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import type { Exchange, ExchangeHandler } from './http/connections.ts';
 import type { Worker } from './worker.ts';
 import { WorkerResponse } from './worker-response.ts';
 
@@ -38,11 +39,11 @@ export function callWorker({ worker, path, body, headers, signal }: UpstreamCall
     if (response) response.finish(error);
     else reject(new WorkerFailed(worker, error.message));
   };
-  const leave = () => exchange.abort(new Error(GONE));
-  const exchange = worker.post(path, { ...headers, 'content-type': 'application/json', ...authorization(worker) }, body, {
+  const leave = () => exchange?.abort(new Error(GONE));
+  const handler: ExchangeHandler = {
     head(status, received) {
       worker.heard++;
-      response = new WorkerResponse(status, received, exchange);
+      response = new WorkerResponse(status, received, exchange as Exchange);
       resolve(response);
     },
     data(chunk) {
@@ -54,7 +55,14 @@ export function callWorker({ worker, path, body, headers, signal }: UpstreamCall
       response?.finish(null);
     },
     fail: failed,
-  });
+  };
+  let exchange: Exchange | null = null;
+  try {
+    exchange = worker.post(path, { ...headers, 'content-type': 'application/json', ...authorization(worker) }, body, handler);
+  } catch (error) {
+    // Its key cannot be read, or cannot be sent; another worker's can.
+    failed(error as Error);
+  }
   signal.addEventListener('abort', leave, { once: true });
   return promise;
 }

@@ -149,9 +149,16 @@ describe('a connection', () => {
     const { origin, sockets } = await rawServer((socket) => socket.write(answerOf('')));
     await ask(open(origin, 20)).answer;
     await vi.waitFor(() => expect(sockets[0]?.closed).toBe(true));
-    const hinted = await rawServer((socket) => socket.write(answerOf('', 'keep-alive: timeout=1\r\n')));
+    const hinted = await rawServer((socket) => socket.write(answerOf('', 'keep-alive: timeout=2\r\n')));
     await ask(open(hinted.origin, 60_000)).answer;
     await vi.waitFor(() => expect(hinted.sockets[0]?.closed).toBe(true), 5_000);
+  });
+
+  it('that its server keeps for no longer than a second is not used again', async () => {
+    const { origin, sockets } = await rawServer((socket) => socket.write(answerOf('', 'keep-alive: timeout=1\r\n')));
+    const connections = open(origin);
+    for (let i = 0; i < 2; i++) await ask(connections).answer;
+    expect(sockets).toHaveLength(2);
   });
 
   it('that its server ends while idle is not used again', async () => {

@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type Headers, ResponseParser, type ResponseSink } from './response-parser.ts';
 
@@ -50,8 +50,18 @@ export class Connections {
       head += `${name}: ${value}\r\n`;
     }
     head += '\r\n';
-    const connection = this.#idle.pop() ?? this.#open();
-    return connection.send(head, body, handler);
+    return this.#take().send(head, body, handler);
+  }
+
+  /** The idle connection that was used last, or a new one. */
+  #take(): Connection {
+    const now = performance.now();
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined) return this.#open();
+      if (connection.isFresh(now, this.#keptMs)) return connection;
+      connection.destroy();
+    }
   }
 
   /** Ends idle connections now, and each other one when its answer is finished. */
@@ -92,7 +102,7 @@ export class Connections {
     this.#sweep = null;
     const now = performance.now();
     const [old, young] = [[] as Connection[], [] as Connection[]];
-    for (const each of this.#idle) (now - each.idleSince >= Math.min(this.#keptMs, each.keptMs) ? old : young).push(each);
+    for (const each of this.#idle) (each.isFresh(now, this.#keptMs) ? young : old).push(each);
     this.#idle = young;
     for (const each of old) each.destroy();
     if (young.length > 0) this.#sweep = setTimeout(() => this.#expire(), Math.min(SWEEP_MS, this.#keptMs)).unref();
@@ -125,7 +135,9 @@ class Connection {
       },
     };
     const to = { host, port: Number(url.port || (secure ? 443 : 80)), noDelay: true, onread };
-    const socket = secure ? connectTls({ ...to, servername: host, ALPNProtocols: ['http/1.1'] } as never) : connectTcp(to);
+    // An address is no server's name (RFC 6066).
+    const tls = { ...to, ...(isIP(host) ? {} : { servername: host }), ALPNProtocols: ['http/1.1'] };
+    const socket = secure ? connectTls(tls as never) : connectTcp(to);
     const timer = setTimeout(() => this.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)), CONNECT_MS);
     socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(timer));
     socket.on('error', (error) => this.destroy(error));
@@ -138,10 +150,11 @@ class Connection {
     this.#socket = socket;
   }
 
-  /** How long it may be kept for the next request, ms: a second less than the server says. */
-  get keptMs(): number {
+  /** Whether it may take another request: its server has not ended it, and will not do so for a second by its own word. */
+  isFresh(now: number, keptMs: number): boolean {
     const { keepAliveSeconds } = this.#parser;
-    return keepAliveSeconds === null ? Number.POSITIVE_INFINITY : keepAliveSeconds * 1000 - 1_000;
+    const limit = keepAliveSeconds === null ? keptMs : Math.min(keptMs, keepAliveSeconds * 1000 - 1_000);
+    return !this.#socket.destroyed && now - this.idleSince < limit;
   }
 
   send(head: string, body: Buffer, handler: ExchangeHandler): Exchange {
@@ -207,7 +220,7 @@ class Connection {
   }
 
   #ended(): void {
-    if (this.exchange !== null && !this.#parser.close()) this.destroy(new Error('it closed the connection'));
+    if (this.exchange === null || !this.#parser.close()) this.destroy(new Error('it closed the connection'));
   }
 }
 

@@ -25,6 +25,7 @@ class Ranks:
         self.storage_uri = f"file://{self.storage}"
         self.recipe = dict(RECIPE)
         self.keep = 3
+        self.owner = "first"
         self.model = f"file://{tiny / 'model'}"
         self.dataset = f"file://{tiny / 'data.jsonl'}"
         self.validation: dict | None = None
@@ -50,7 +51,7 @@ class Ranks:
         config = {
             "model": {"base": self.model},
             "dataset": {"uri": self.dataset, **({} if self.validation is None else {"validation": self.validation})},
-            "checkpoint": {"storage": self.storage_uri, "keep": self.keep},
+            "checkpoint": {"storage": self.storage_uri, "keep": self.keep, "owner": self.owner},
             "recipe": self.recipe,
         }
         env = {

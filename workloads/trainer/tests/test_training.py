@@ -228,25 +228,29 @@ def test_a_changed_dataset_is_not_resumed(ranks):
 
 
 def test_a_storage_with_another_trainings_checkpoints_is_not_begun_in(ranks):
-    """A new training there has to say that it goes on from them; its model is then exported anew, though of the same step."""
+    """Whatever the generation: a training has to say that it goes on from them, and from the last one."""
     ranks.recipe["maxSteps"] = 4
     ranks.start(2, interval={"steps": 2})
     assert ranks.wait_end() == [0, 0]
     names = sorted(path.name for path in ranks.storage.glob("step-*"))
     assert names == ["step-00000002-g1", "step-00000004-g1"]
-    ranks.generation = 0
     ranks.start(2)
+    assert ranks.wait_end() == [0, 0], "its own do not keep it from beginning again"
+    last = sorted(ranks.storage.glob("step-*"))[-1].name
+    ranks.owner = "second"
+    for generation in (0, 3):
+        ranks.generation = generation
+        ranks.start(2)
+        assert ranks.wait_end() == [64, 64]
+        assert f"create the training with checkpoint.resumeFrom: {last} to go on from it" in ranks.ended[0][1]
+    ranks.start(2, {"step": 4, "uri": f"{ranks.storage_uri}/step-00000004-g1"})
     assert ranks.wait_end() == [64, 64]
-    assert "create the training with checkpoint.resumeFrom: step-00000004-g1 to go on from it" in ranks.ended[0][1]
-    assert sorted(path.name for path in ranks.storage.glob("step-*")) == names
-    model = ranks.storage / "model"
-    before = [path.read_bytes() for path in sorted(model.glob("*.safetensors"))]
-    ranks.recipe["learningRate"] = 0.1
-    ranks.generation = 1
-    ranks.start(2, {"step": 2, "uri": f"{ranks.storage_uri}/step-00000002-g1"})
+    assert f"{last} is: go on from that one" in ranks.ended[0][1]
+    ranks.recipe["maxSteps"] = 6
+    ranks.start(2, {"step": 4, "uri": f"{ranks.storage_uri}/{last}"})
     assert ranks.wait_end() == [0, 0]
-    assert json.loads((model / MANIFEST).read_text())["checkpoint"] == "step-00000004-g2"
-    assert [path.read_bytes() for path in sorted(model.glob("*.safetensors"))] != before
+    model = json.loads((ranks.storage / "model" / MANIFEST).read_text())
+    assert (model["step"], model["checkpoint"]) == (6, f"step-00000006-g{ranks.generation}")
 
 
 def test_parse_name():

@@ -87,6 +87,8 @@ class Config:
     keep: int
     recipe: Recipe
     validation: Validation | None = None
+    # Whose the checkpoints are: the uid of the training. None where the operator does not say it.
+    owner: str | None = None
 
     @staticmethod
     def parse(text: str) -> Config:
@@ -134,6 +136,7 @@ class Config:
                 dataset=_text(validation, "dataset.validation.uri"),
                 every_steps=int(_number(validation, "dataset.validation.everySteps", least=1)),
             ),
+            owner=_object(value, "checkpoint").get("owner"),
         )
 
     @staticmethod

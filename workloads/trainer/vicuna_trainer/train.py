@@ -41,7 +41,7 @@ from .exits import (
     TrainingError,
 )
 from .export import export_model, is_exported
-from .manifest import committed, parse_name, report_of, verify
+from .manifest import age_order, committed, parse_name, read_manifest, report_of, verify
 from .model import build_model, fetch_model, learning_rate_factor, load_base_weights, load_tokenizer, model_summary
 from .order import DataOrder
 from .packing import Sequences
@@ -250,6 +250,7 @@ class Trainer:
             "dataset": self.rows.fingerprint,
             "totalSteps": self.total_steps,
             "learningRate": self.optimizer.param_groups[0]["lr"],
+            **({} if self.config.owner is None else {"owner": self.config.owner}),
         }
 
     def _epoch(self) -> float:
@@ -318,22 +319,45 @@ def prepare(config: Config, session: Session) -> Trainer:
     if parent is None or recipe.lora is not None:
         source = load_base_weights(model, model_directory, recipe.seed)
     if parent is None:
-        if session.generation == 1:
-            _refuse_used(storage, checkpointer.group)
+        _refuse_used(trainer)
         _say(f"{model_summary(model)}, weights from {config.model if source == 'file' else f'seed {recipe.seed}'}.")
     else:
         _resume(trainer, parent)
     return trainer
 
 
-def _refuse_used(storage: Storage, group: dist.ProcessGroup) -> None:
+def _of_others(trainer: Trainer) -> list[str]:
+    """The checkpoints in the storage that another training has made, oldest first; none where it is not known whose they are."""
+    owner = trainer.config.owner
+    if owner is None:
+        return []
+
+    def found() -> list[str]:
+        storage = trainer.storage
+        return [name for name in committed(storage) if (read_manifest(storage, name) or {}).get("owner") != owner]
+
+    return _on_rank_0(found, trainer.checkpointer.group)
+
+
+def _refuse_used(trainer: Trainer) -> None:
     """A training that begins must not mix its checkpoints with another's, whose work would then be lost."""
-    found = _on_rank_0(lambda: committed(storage), group)
-    if found:
+    others = _of_others(trainer)
+    if others:
         raise TrainingError(
             BAD_CONFIGURATION,
-            f"{storage.uri} holds checkpoints of an earlier training, the last one {found[-1]}: create the training with "
-            f"checkpoint.resumeFrom: {found[-1]} to go on from it, or with another checkpoint.storage to begin anew.",
+            f"{trainer.storage.uri} holds checkpoints of an earlier training, the last one {others[-1]}: create the training with "
+            f"checkpoint.resumeFrom: {others[-1]} to go on from it, or with another checkpoint.storage to begin anew.",
+        )
+
+
+def _refuse_earlier(trainer: Trainer, name: str) -> None:
+    """What another training has made after the checkpoint that this one goes on from would be taken for this one's."""
+    later = [other for other in _of_others(trainer) if age_order(other) > age_order(name)]
+    if later:
+        raise TrainingError(
+            BAD_CONFIGURATION,
+            f"{name} is not the last checkpoint in {trainer.storage.uri}, {later[-1]} is: go on from that one, or copy {name} "
+            "into another checkpoint.storage and go on from it there.",
         )
 
 
@@ -352,6 +376,8 @@ def _resume(trainer: Trainer, name: str) -> None:
                 f"{uri} cannot be resumed: {what} was {manifest[key]} then and is {mine[key]} now. Samples would be used twice "
                 "or never. Restore it, or start a new training.",
             )
+    if manifest.get("owner") not in (None, trainer.config.owner):
+        _refuse_earlier(trainer, name)
     load(trainer.storage, name, trainer.model, trainer.optimizer, trainer.checkpointer.group)
     trainer.step = manifest["step"]
     trainer._saved_step = trainer.step
