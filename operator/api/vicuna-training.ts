@@ -306,8 +306,9 @@ const placement = z
   .prefault({})
   .describe('placement: where and at what price to run.');
 
-const CHECKPOINT_NAME: Form = {
-  pattern: /^step-\d{8,12}-g\d{1,9}$/,
+/** The built-in trainer's name of a checkpoint: its step and generation. */
+export const CHECKPOINT_NAME: Form = {
+  pattern: /^step-(\d{8,12})-g(\d{1,9})$/,
   maxLength: 32,
   sentence: 'no name of a checkpoint: give that of its directory, such as step-00000400-g3',
 };

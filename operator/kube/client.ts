@@ -5,7 +5,7 @@ import { type Credentials, loadCredentials } from './credentials.ts';
 import { Transport } from './transport.ts';
 import { apiVersionOf, type KubeObject, metadataOf, pathOf, type ResourceType } from './types.ts';
 
-export { ApiError, isAlreadyExists, isConflict, isExpired, isNotFound, isRefusal } from './api-error.ts';
+export { ApiError, ignoreNotFound, isAlreadyExists, isConflict, isExpired, isNotFound, isRefusal } from './api-error.ts';
 
 const FIELD_OWNER = 'vicuna-operator';
 /** Attempts when the server says "later" (429, 503 with Retry-After) or a connection breaks under a request that may be repeated. */

@@ -5,7 +5,7 @@ import { SERVING, type ServedModel, servingWithDefaults, type VicunaServing, typ
 import type { VicunaTraining } from '../api/vicuna-training.ts';
 import { type Clusters, clusterOfPool, type Place } from '../clusters/clusters.ts';
 import { clusterOf, nodeIn } from '../clusters/located.ts';
-import { ApiError, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
+import { ApiError, ignoreNotFound, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
@@ -421,9 +421,4 @@ function missingNamespace({ cluster }: Place, namespace: string) {
       `cluster ${cluster} has no namespace ${namespace}: create it there, with the Secrets that replicas need`,
     );
   };
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (isNotFound(error)) return undefined;
-  throw error;
 }

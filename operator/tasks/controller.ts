@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { durationSeconds } from '../api/duration.ts';
 import { API_VERSION } from '../api/meta.ts';
 import type { TaskObject } from '../api/task.ts';
-import { isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
+import { ignoreNotFound, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
@@ -195,9 +195,4 @@ function sameSpec(a: TaskObject, b: TaskObject): boolean {
     a.metadata.uid === b.metadata.uid &&
     a.metadata.deletionTimestamp === b.metadata.deletionTimestamp
   );
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (isNotFound(error)) return undefined;
-  throw error;
 }

@@ -13,7 +13,7 @@ import {
 } from '../api/vicuna-training.ts';
 import { type Clusters, clusterOfPool } from '../clusters/clusters.ts';
 import { clusterOf } from '../clusters/located.ts';
-import { ApiError, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
+import { ApiError, ignoreNotFound, isAlreadyExists, isConflict, isNotFound, isRefusal, type KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Informer } from '../kube/informer.ts';
 import { sameJson } from '../kube/same-json.ts';
@@ -459,9 +459,4 @@ function without(fields: readonly string[], status: VicunaTrainingStatus): objec
   const rest = Object.entries(status).filter(([name]) => !fields.includes(name) && name !== 'conditions');
   const conditions = (status.conditions ?? []).filter((c) => !FORMING_CONDITIONS.includes(c.type));
   return { ...Object.fromEntries(rest), ...(conditions.length === 0 ? {} : { conditions }) };
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (isNotFound(error)) return undefined;
-  throw error;
 }

@@ -1,8 +1,6 @@
+import { CHECKPOINT_NAME } from '../api/vicuna-training.ts';
 import { workerUri } from '../pods/claims.ts';
 import type { Draft } from './draft.ts';
-
-/** The built-in trainer's name of a checkpoint. */
-const CHECKPOINT_NAME = /^step-(\d{8,12})-g(\d{1,9})$/;
 
 export interface ResumePoint {
   readonly step: number;
@@ -28,10 +26,10 @@ export function resumeWords(d: Draft): string {
   const point = resumePoint(d);
   if (point === null) return '';
   const name = point.uri.split('/').at(-1) ?? '';
-  return CHECKPOINT_NAME.test(name) ? ` with checkpoint.resumeFrom: ${name}` : `; the last checkpoint is ${point.uri}`;
+  return CHECKPOINT_NAME.pattern.test(name) ? ` with checkpoint.resumeFrom: ${name}` : `; the last checkpoint is ${point.uri}`;
 }
 
 function earlierCheckpoint({ spec }: Draft): { step: number; generation: number } | null {
-  const [, step, generation] = CHECKPOINT_NAME.exec(spec.checkpoint.resumeFrom ?? '') ?? [];
+  const [, step, generation] = CHECKPOINT_NAME.pattern.exec(spec.checkpoint.resumeFrom ?? '') ?? [];
   return step === undefined ? null : { step: Number(step), generation: Number(generation) };
 }

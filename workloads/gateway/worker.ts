@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../../operator/api/gateway-config.ts';
 import { Breaker } from './breaker.ts';
-import { Connections, type Exchange, type ExchangeHandler } from './http/connections.ts';
+import { type Address, addressOf, Connections, type Exchange, type ExchangeHandler } from './http/connections.ts';
 import type { Headers } from './http/response-parser.ts';
 
 /** What a worker speaks. */
@@ -27,7 +27,7 @@ export class Worker {
   readonly spec: WorkerSpec;
   readonly breaker: Breaker;
   readonly hash: number;
-  readonly address: { readonly host: string; readonly port: number };
+  readonly address: Address;
   readonly #path: string;
   readonly #connections: Connections;
   /** Requests that this gateway has under way there. */
@@ -40,7 +40,7 @@ export class Worker {
     this.breaker = new Breaker(now);
     this.hash = hashOf(spec.name);
     const url = new URL(spec.url);
-    this.address = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || (url.protocol === 'https:' ? 443 : 80)) };
+    this.address = addressOf(url);
     this.#path = url.pathname.replace(/\/$/, '');
     this.#connections = new Connections(url.origin);
   }

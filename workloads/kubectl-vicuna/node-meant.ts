@@ -1,7 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { SERVING } from '../../operator/api/vicuna-serving.ts';
 import { TRAINING, type VicunaTraining } from '../../operator/api/vicuna-training.ts';
-import { isNotFound } from '../../operator/kube/client.ts';
+import { ignoreNotFound } from '../../operator/kube/client.ts';
 import { NODE, POD } from '../../operator/kube/types.ts';
 import { POOL_LABEL, SERVING_LABEL } from '../../operator/pods/labels.ts';
 import { COMPONENT_LABEL } from '../../operator/serving/names.ts';
@@ -39,20 +39,11 @@ export async function nodeMeant(session: Session, target: string, { rank, undo }
     return replicaNode(session, name);
   }
   if (kind === 'training') return { node: await workerNode(session, await session.get(TRAINING, namespace, name), rank ?? 0), why: null };
-  const training = await orNull(session.client.get(TRAINING, namespace, name));
-  if (training !== null) return { node: await workerNode(session, training, rank ?? 0), why: null };
-  const node = await orNull(session.client.get(NODE, undefined, name));
-  if (node === null) throw new Error(`there is neither a training "${name}" in namespace ${namespace} nor a node of that name`);
+  const training = await session.client.get(TRAINING, namespace, name).catch(ignoreNotFound);
+  if (training) return { node: await workerNode(session, training, rank ?? 0), why: null };
+  const node = await session.client.get(NODE, undefined, name).catch(ignoreNotFound);
+  if (!node) throw new Error(`there is neither a training "${name}" in namespace ${namespace} nor a node of that name`);
   return { node, why: null };
-}
-
-async function orNull<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
 }
 
 async function workerNode({ client, namespace }: Session, { metadata, status }: VicunaTraining, rank: number): Promise<V1Node> {

@@ -7,6 +7,16 @@ export interface ExchangeHandler extends ResponseSink {
   fail(error: Error): void;
 }
 
+/** Where a server of HTTP listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function addressOf({ protocol, hostname, port }: URL): Address {
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (protocol === 'https:' ? 443 : 80)) };
+}
+
 const CONNECT_MS = 5_000;
 /**
  * Connections are kept, since to open one costs more than a short answer, but not for as long as uvicorn keeps its own (5 s): it would
@@ -95,6 +105,10 @@ export class Connections {
     }
     connection.idleSince = performance.now();
     this.#idle.push(connection);
+    this.#sweepLater();
+  }
+
+  #sweepLater(): void {
     this.#sweep ??= setTimeout(() => this.#expire(), Math.min(SWEEP_MS, this.#keptMs)).unref();
   }
 
@@ -105,7 +119,7 @@ export class Connections {
     for (const each of this.#idle) (each.isFresh(now, this.#keptMs) ? young : old).push(each);
     this.#idle = young;
     for (const each of old) each.destroy();
-    if (young.length > 0) this.#sweep = setTimeout(() => this.#expire(), Math.min(SWEEP_MS, this.#keptMs)).unref();
+    if (young.length > 0) this.#sweepLater();
   }
 }
 
@@ -126,7 +140,7 @@ class Connection {
   constructor(url: URL, owner: Owner) {
     this.#owner = owner;
     const secure = url.protocol === 'https:';
-    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const address = addressOf(url);
     const onread = {
       buffer: RECEIVED,
       callback: (size: number) => {
@@ -134,9 +148,9 @@ class Connection {
         return true;
       },
     };
-    const to = { host, port: Number(url.port || (secure ? 443 : 80)), noDelay: true, onread };
+    const to = { ...address, noDelay: true, onread };
     // An address is no server's name (RFC 6066).
-    const tls = { ...to, ...(isIP(host) ? {} : { servername: host }), ALPNProtocols: ['http/1.1'] };
+    const tls = { ...to, ...(isIP(address.host) ? {} : { servername: address.host }), ALPNProtocols: ['http/1.1'] };
     const socket = secure ? connectTls(tls as never) : connectTcp(to);
     const timer = setTimeout(() => this.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)), CONNECT_MS);
     socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(timer));
@@ -166,7 +180,7 @@ class Connection {
         // The handler may have ended the exchange at what it was told before.
         if (this.exchange === exchange) handler.data(chunk);
       },
-      end: () => this.#finished(exchange, handler),
+      end: () => this.#finished(exchange),
     });
     if (body.length > COPIED) {
       this.#socket.write(head, 'latin1');
@@ -208,7 +222,7 @@ class Connection {
     }
   }
 
-  #finished(exchange: Exchange, handler: ExchangeHandler): void {
+  #finished(exchange: Exchange): void {
     if (this.exchange !== exchange) return;
     this.exchange = null;
     // An answer that came before its request was sent is a refusal: the rest of the request is still to come.
@@ -216,7 +230,7 @@ class Connection {
       this.resume();
       this.#owner.free(this);
     } else this.#socket.destroy();
-    handler.end();
+    exchange.handler.end();
   }
 
   #ended(): void {

@@ -316,10 +316,11 @@ def prepare(config: Config, session: Session) -> Trainer:
     checkpointer.protected = lambda: {
         uri.rpartition("/")[2] for uri in (session.directive().acknowledged, session.resume_uri) if uri is not None
     }
+    if parent is None:
+        _refuse_used(trainer)  # before the weights are loaded
     if parent is None or recipe.lora is not None:
         source = load_base_weights(model, model_directory, recipe.seed)
     if parent is None:
-        _refuse_used(trainer)
         _say(f"{model_summary(model)}, weights from {config.model if source == 'file' else f'seed {recipe.seed}'}.")
     else:
         _resume(trainer, parent)
